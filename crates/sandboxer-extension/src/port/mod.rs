@@ -1,0 +1,12 @@
+//! The ports every effect goes through: clock, ids, host execution, outbound calls. (The store and the extensions are
+//! the other two.) `clippy.toml` bans going around them.
+
+pub mod clock;
+pub mod host_exec;
+pub mod ids;
+pub mod outbound;
+
+pub use clock::{Clock, SystemClock};
+pub use host_exec::{HostCommand, HostExec, HostExecError, HostOutput};
+pub use ids::{IdSource, SystemIds};
+pub use outbound::{Outbound, OutboundError, OutboundReply, OutboundRequest};

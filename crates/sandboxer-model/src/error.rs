@@ -1,0 +1,176 @@
+//! The errors users see: one closed list of codes, each with its exit code, and one shape.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Machine-readable kind of an error. `docs/reference/errors.md` documents each once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// A bug of ours.
+    Internal,
+    /// The command line or request makes no sense.
+    Usage,
+    /// A profile, manifest or configuration file is wrong.
+    InvalidProfile,
+    /// An input, label or option has a wrong value.
+    InvalidInput,
+    /// A time to live is wrong or over the profile's maximum.
+    InvalidTtl,
+    /// No sandbox, profile, extension or host of this name.
+    NotFound,
+    /// A prefix fits several ids.
+    Ambiguous,
+    /// The sandbox is in a state that does not allow it.
+    WrongState,
+    /// Somebody else is working on it.
+    Busy,
+    /// A newer owner took over; this process may not write any more.
+    Fenced,
+    /// What was asked for cannot be enforced here.
+    CannotEnforce,
+    /// The extension does not have this capability.
+    Unsupported,
+    /// Every candidate was ruled out, or no extension fits.
+    NoRoute,
+    /// The machine lacks something the backend needs.
+    MissingPrerequisite,
+    /// The backend failed in a way that may pass.
+    Unavailable,
+    /// The backend failed for good.
+    BackendFailed,
+    /// A deadline passed.
+    Timeout,
+    /// A teardown could not prove absence.
+    Stuck,
+    /// The state directory or database cannot be used.
+    StoreUnavailable,
+    /// The database is damaged.
+    StoreCorrupt,
+    /// The database was written by a newer release, or is not ours.
+    StoreForeign,
+    /// The user interrupted it; what it had done was undone.
+    Interrupted,
+}
+
+/// Every code, in documentation order.
+pub const ERROR_CODES: &[ErrorCode] = &[
+    ErrorCode::Internal,
+    ErrorCode::Usage,
+    ErrorCode::InvalidProfile,
+    ErrorCode::InvalidInput,
+    ErrorCode::InvalidTtl,
+    ErrorCode::NotFound,
+    ErrorCode::Ambiguous,
+    ErrorCode::WrongState,
+    ErrorCode::Busy,
+    ErrorCode::Fenced,
+    ErrorCode::CannotEnforce,
+    ErrorCode::Unsupported,
+    ErrorCode::NoRoute,
+    ErrorCode::MissingPrerequisite,
+    ErrorCode::Unavailable,
+    ErrorCode::BackendFailed,
+    ErrorCode::Timeout,
+    ErrorCode::Stuck,
+    ErrorCode::StoreUnavailable,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreForeign,
+    ErrorCode::Interrupted,
+];
+
+impl ErrorCode {
+    /// The name used in JSON and documentation.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorCode::Internal => "internal",
+            ErrorCode::Usage => "usage",
+            ErrorCode::InvalidProfile => "invalid_profile",
+            ErrorCode::InvalidInput => "invalid_input",
+            ErrorCode::InvalidTtl => "invalid_ttl",
+            ErrorCode::NotFound => "not_found",
+            ErrorCode::Ambiguous => "ambiguous",
+            ErrorCode::WrongState => "wrong_state",
+            ErrorCode::Busy => "busy",
+            ErrorCode::Fenced => "fenced",
+            ErrorCode::CannotEnforce => "cannot_enforce",
+            ErrorCode::Unsupported => "unsupported",
+            ErrorCode::NoRoute => "no_route",
+            ErrorCode::MissingPrerequisite => "missing_prerequisite",
+            ErrorCode::Unavailable => "unavailable",
+            ErrorCode::BackendFailed => "backend_failed",
+            ErrorCode::Timeout => "timeout",
+            ErrorCode::Stuck => "stuck",
+            ErrorCode::StoreUnavailable => "store_unavailable",
+            ErrorCode::StoreCorrupt => "store_corrupt",
+            ErrorCode::StoreForeign => "store_foreign",
+            ErrorCode::Interrupted => "interrupted",
+        }
+    }
+
+    /// The process exit code: one per family. `run` and `exec` use 125 for all of these, since the command inside
+    /// owns the rest of the range.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            ErrorCode::Internal => 1,
+            ErrorCode::Usage => 2,
+            ErrorCode::InvalidProfile | ErrorCode::InvalidInput | ErrorCode::InvalidTtl => 3,
+            ErrorCode::NotFound | ErrorCode::Ambiguous => 4,
+            ErrorCode::WrongState | ErrorCode::Busy | ErrorCode::Fenced => 5,
+            ErrorCode::CannotEnforce
+            | ErrorCode::Unsupported
+            | ErrorCode::NoRoute
+            | ErrorCode::MissingPrerequisite => 6,
+            ErrorCode::Unavailable | ErrorCode::BackendFailed => 7,
+            ErrorCode::StoreUnavailable | ErrorCode::StoreCorrupt | ErrorCode::StoreForeign => 8,
+            ErrorCode::Timeout => 9,
+            ErrorCode::Stuck => 10,
+            ErrorCode::Interrupted => 130,
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// An error as a user sees it: what was tried, on what, why it failed, what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[error("{message}")]
+pub struct UserError {
+    /// Machine-readable kind.
+    pub code: ErrorCode,
+    /// What was tried, on what, and why it failed; a lower-case fragment.
+    pub message: String,
+    /// What to do next, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+}
+
+impl UserError {
+    /// An error without a hint.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> UserError {
+        UserError { code, message: message.into(), hints: Vec::new() }
+    }
+
+    /// The same error with one more line of what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> UserError {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_names_and_documented_names_agree() {
+        for code in ERROR_CODES {
+            assert_eq!(serde_json::to_value(code).ok(), Some(serde_json::json!(code.name())));
+        }
+    }
+}
