@@ -5,8 +5,10 @@ pub mod clock;
 pub mod host_exec;
 pub mod ids;
 pub mod outbound;
+pub mod owners;
 
 pub use clock::{Clock, SystemClock};
 pub use host_exec::{HostCommand, HostExec, HostExecError, HostOutput};
 pub use ids::{IdSource, SystemIds};
+pub use owners::Owners;
 pub use outbound::{Outbound, OutboundError, OutboundReply, OutboundRequest};

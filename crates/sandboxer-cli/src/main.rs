@@ -1,0 +1,3 @@
+//! The binary `sandboxer`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Reaching a machine: running commands on it and knowing its processes.

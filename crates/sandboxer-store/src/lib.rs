@@ -1,0 +1,1 @@
+//! The store of sand-boxer: records, journal, leases and outbox on SQLite.

@@ -1,0 +1,1 @@
+//! ext.native: the native runtime as a sand-boxer extension.
