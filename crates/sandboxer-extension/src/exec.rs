@@ -1,6 +1,7 @@
 //! Running a command inside a sandbox.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,9 @@ impl ExecExit {
     }
 }
 
+/// Sends a running command a signal, by number, from any thread. Errors as [`ExecSession::signal`].
+pub type Signaller = Arc<dyn Fn(u8) -> Result<(), ExtensionError> + Send + Sync>;
+
 /// A command that runs inside.
 #[async_trait::async_trait]
 pub trait ExecSession: Send {
@@ -88,4 +92,9 @@ pub trait ExecSession: Send {
     /// # Errors
     /// `NotFound` when it ended, `Unavailable`.
     fn signal(&mut self, signal: u8) -> Result<(), ExtensionError>;
+
+    /// A handle that sends it signals while somebody else waits for its end; `None` where that cannot be had.
+    fn signaller(&self) -> Option<Signaller> {
+        None
+    }
 }

@@ -25,7 +25,7 @@ pub mod registry;
 pub use capability::Capabilities;
 pub use contract::{Call, Ended, Extension, Handle, Observation, ProvisionRequest, Ready, Target, Validation};
 pub use error::{ErrorKind, ExtensionError, Retry};
-pub use exec::{ExecExit, ExecRequest, ExecSession, ExecStdio, WindowSize};
+pub use exec::{ExecExit, ExecRequest, ExecSession, ExecStdio, Signaller, WindowSize};
 pub use inventory::{Inventory, InventoryItem};
 pub use manifest::Manifest;
 pub use registry::Registry;
