@@ -1,0 +1,93 @@
+//! Small bounded file operations: the runtime's own port to the file system.
+#![expect(clippy::disallowed_methods, reason = "this module is the port; reads are bounded")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Reads at most `limit` bytes of text.
+pub(crate) fn read_text(path: impl AsRef<Path>, limit: u64) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(limit).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Reads a file of one line.
+pub(crate) fn read_line(path: impl AsRef<Path>) -> io::Result<String> {
+    Ok(read_text(path, 4096)?.trim_end().to_owned())
+}
+
+/// Writes to a file that exists, such as a kernel control file.
+pub(crate) fn write_control(path: impl AsRef<Path>, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
+}
+
+/// Writes a new file of ours, readable by nobody else.
+pub(crate) fn write_new(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?.write_all(bytes)
+}
+
+/// Replaces a file of ours so that readers see the old or the new one, whole.
+pub(crate) fn replace_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    let bytes = serde_json::to_vec(value)?;
+    let temporary = path.with_extension("new");
+    write_new(&temporary, &bytes, 0o600)?;
+    fs::rename(&temporary, path)
+}
+
+/// Reads a JSON file of ours.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    let text = read_text(path, 1 << 20)?;
+    serde_json::from_str(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Makes a directory only we can enter; whether it was made now.
+pub(crate) fn make_private_dir(path: &Path) -> io::Result<bool> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens or makes a lock file.
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// The names in a directory; `NotFound` stays an error, so that unreadable is never taken for empty.
+pub(crate) fn names(path: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// Removes a tree without following links. Directories that their owner made unreadable are opened first.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_directories(path, 0)?;
+            fs::remove_dir_all(path)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn open_directories(path: &Path, depth: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    const DEEPEST: u32 = 5000;
+    if depth > DEEPEST || !fs::symlink_metadata(path)?.is_dir() {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_directories(&entry.path(), depth + 1)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! User ids: which host ids a sandbox's processes have, and how a caller's tree appears as their own inside.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Kind, NativeError, Tried};
+use crate::files;
+use crate::layout::Layout;
+use crate::sys::{self, Cloned, Recursive};
+
+/// The user that commands run as, inside.
+pub(crate) const INSIDE_UID: u32 = 1000;
+
+/// First host id of our blocks, each of 65,536. Above what distributions hand out through /etc/subuid (they start at
+/// 100,000 and systemd-nspawn ends at 1,879,048,191) and below 2^31.
+const FIRST_ID: u32 = 0x7000_0000;
+const BLOCK: u32 = 65_536;
+const BLOCKS: u32 = 4096;
+
+/// A block of host ids that one sandbox has to itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) path: PathBuf,
+    number: u32,
+}
+
+impl Lease {
+    /// First host id of the block.
+    pub(crate) fn first(&self) -> u32 {
+        FIRST_ID + self.number * BLOCK
+    }
+}
+
+/// The lease `wish` places after the first try for this sandbox; says nothing about whether it is free.
+fn candidate(layout: &Layout, id: &str, wish: u32) -> Lease {
+    // The end of an id is random: a start that is rarely taken.
+    let start = id.bytes().rev().take(8).fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let number = start.wrapping_add(wish) % BLOCKS;
+    Lease { path: layout.uid_leases().join(number.to_string()), number }
+}
+
+/// Leases a block: the link is made in one step, and names its owner.
+pub(crate) fn lease(layout: &Layout, id: &str) -> Result<Lease, NativeError> {
+    for wish in 0..BLOCKS {
+        let lease = candidate(layout, id, wish);
+        match symlink(id, &lease.path) {
+            Ok(()) => return Ok(lease),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                if owner(&lease.path).as_deref() == Some(id) {
+                    return Ok(lease);
+                }
+            }
+            Err(error) => return Err(NativeError::io("lease a block of user ids", error)),
+        }
+    }
+    Err(NativeError::new(Kind::Failed, format!("all {BLOCKS} blocks of user ids are leased"))
+        .hint("destroy sandboxes that are no longer needed: sandboxer list"))
+}
+
+/// The leases of a sandbox, found without its record.
+pub(crate) fn leases_of(layout: &Layout, id: &str) -> io::Result<Vec<PathBuf>> {
+    let dir = layout.uid_leases();
+    Ok(files::names(&dir)?.into_iter().map(|name| dir.join(name)).filter(|path| owner(path).as_deref() == Some(id)).collect())
+}
+
+/// The sandbox a lease belongs to.
+pub(crate) fn owner(path: &Path) -> Option<String> {
+    std::fs::read_link(path).ok().map(|target| target.to_string_lossy().into_owned())
+}
+
+/// Ends a lease; only its owner's.
+pub(crate) fn release(path: &Path, id: &str) -> io::Result<()> {
+    if owner(path).as_deref() != Some(id) {
+        return Ok(());
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes the id maps of a new process.
+pub(crate) fn write_maps(pid: i32, lease: Option<&Lease>) -> Result<(), NativeError> {
+    let write = |file: &str, text: &str| {
+        files::write_control(format!("/proc/{pid}/{file}"), text).map_err(|error| {
+            NativeError::new(Kind::MissingPrerequisite, format!("cannot write {file} of a new user namespace: {error}"))
+                .hint("run `sandboxer doctor`: it says what forbids user namespaces here and how to allow them")
+        })
+    };
+    match lease {
+        Some(lease) => {
+            let map = format!("0 {} {BLOCK}\n", lease.first());
+            write("uid_map", &map)?;
+            write("gid_map", &map)
+        }
+        None => {
+            let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+            write("setgroups", "deny")?;
+            write("uid_map", &format!("{INSIDE_UID} {uid} 1\n"))?;
+            write("gid_map", &format!("{INSIDE_UID} {gid} 1\n"))
+        }
+    }
+}
+
+/// A detached copy of `source` in which its owner's files belong to the sandbox's user. Root only.
+pub(crate) fn mapped_tree(source: &Path, lease: &Lease) -> Result<OwnedFd, NativeError> {
+    let path = sys::cpath(source).tried("read the workspace path")?;
+    let tree = sys::clone_tree(&path, Recursive::No).tried(&format!("open the workspace {}", source.display()))?;
+    let owner = std::fs::metadata(source).tried(&format!("read the owner of {}", source.display()))?;
+    let namespace = mapping_namespace((owner.uid(), owner.gid()), lease)?;
+    sys::mount_idmap(tree.as_fd(), namespace.as_fd()).map_err(|error| {
+        NativeError::new(
+            Kind::CannotEnforce,
+            format!("cannot map the owners of {} into a sandbox: {error}", source.display()),
+        )
+        .hint("the file system does not support id-mapped mounts; copy the tree to ext4, xfs, btrfs or tmpfs")
+    })?;
+    Ok(tree)
+}
+
+/// A user namespace that maps one owner to the sandbox's user.
+fn mapping_namespace(owner: (u32, u32), lease: &Lease) -> Result<OwnedFd, NativeError> {
+    let (ours, theirs) = crate::wire::pair().tried("make a socket pair")?;
+    match sys::clone_process(libc::CLONE_NEWUSER as u64, None).tried("make a user namespace")? {
+        Cloned::Child => {
+            // Lives until the parent has its namespace open and goes away.
+            drop(ours);
+            let _ = crate::wire::recv(theirs.as_fd());
+            sys::exit_now(0)
+        }
+        Cloned::Parent(pid, _) => {
+            drop(theirs);
+            let inside = lease.first() + INSIDE_UID;
+            let result = files::write_control(format!("/proc/{pid}/uid_map"), &format!("{} {inside} 1\n", owner.0))
+                .and_then(|()| files::write_control(format!("/proc/{pid}/gid_map"), &format!("{} {inside} 1\n", owner.1)))
+                .and_then(|()| {
+                    #[expect(clippy::disallowed_methods, reason = "a descriptor of a namespace")]
+                    std::fs::OpenOptions::new().read(true).open(format!("/proc/{pid}/ns/user"))
+                });
+            drop(ours);
+            let _ = sys::reap(pid, true);
+            result.map(OwnedFd::from).tried("map the owner of the workspace")
+        }
+    }
+}

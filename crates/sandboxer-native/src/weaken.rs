@@ -1,0 +1,23 @@
+//! Switching single protections off, so that tests can show that each probe is able to fail.
+//! Without the cargo feature `weaken` nothing can be switched off and the questions cost nothing.
+
+/// Whether a test switched this protection off.
+#[cfg(not(feature = "weaken"))]
+pub(crate) const fn is_off(_protection: &str) -> bool {
+    false
+}
+
+/// Whether a test switched this protection off: `SBX_WEAKEN` is a list of names separated by commas.
+#[cfg(feature = "weaken")]
+pub(crate) fn is_off(protection: &str) -> bool {
+    std::env::var("SBX_WEAKEN").is_ok_and(|list| list.split(',').any(|name| name == protection))
+}
+
+/// What the shim inherits of the caller's environment: nothing, but for the switches of a test build.
+pub(crate) fn inherited_environment() -> Vec<(&'static str, String)> {
+    if cfg!(feature = "weaken") {
+        std::env::var("SBX_WEAKEN").map(|value| vec![("SBX_WEAKEN", value)]).unwrap_or_default()
+    } else {
+        Vec::new()
+    }
+}
