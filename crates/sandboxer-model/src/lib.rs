@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`id`] | typed ids |
 //! | [`duration`] | durations as people write them (`4h`) |
+//! | [`document`] | reading YAML people write, with every problem located |
 //! | [`profile`] | the recipe of a sandbox, with every default |
 //! | [`sandbox`] | the public record of one sandbox, its attribution and scope |
 //! | [`lifecycle`] | states, allowed moves, reasons for an end |
@@ -17,6 +18,7 @@
 //! | [`error`] | error codes, exit codes and the one error shape users see |
 
 pub mod cleanup;
+pub mod document;
 pub mod duration;
 pub mod error;
 pub mod event;

@@ -1,0 +1,31 @@
+//! Reading documents people write (profiles, manifests): hostile until read, every problem located and explained.
+//!
+//! `text → tree with places → checked against the schema of the type → the type → the rules of the type`. The schema
+//! is only generated when something is wrong, so reading a good document stays cheap.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `yaml` | the bounded reader: size, depth, nodes after alias expansion; no tags, no duplicates, one document |
+//! | `tree` | what it gives: values that know their line and column |
+//! | `check` | a tree against a JSON schema: all unknown keys, wrong types and missing keys at once |
+//! | `diagnostic` | one problem, and how it is shown |
+//! | `profile` | the rules of a profile that a schema cannot say |
+//! | `egress` | one entry of an allow-list |
+//! | `suggest` | the nearest valid word |
+
+mod check;
+mod diagnostic;
+mod egress;
+mod profile;
+mod read;
+mod suggest;
+mod tree;
+mod yaml;
+
+pub use diagnostic::Diagnostic;
+pub use egress::{Destination, parse_destination};
+pub use profile::{check_input_value, is_extension_id, is_profile_id, parse_profile};
+pub use read::{Findings, decode, read};
+pub use suggest::nearest;
+pub use tree::{Node, Place, Value};
+pub use yaml::{MAX_BYTES, MAX_DEPTH, MAX_NODES, parse};
