@@ -68,7 +68,13 @@ mod tests {
     use super::*;
 
     fn item(now: Presence) -> CleanupItem {
-        CleanupItem { kind: "cgroup".into(), name: "a".into(), found: true, now, detail: String::new() }
+        CleanupItem {
+            kind: "cgroup".into(),
+            name: "a".into(),
+            found: true,
+            now,
+            detail: String::new(),
+        }
     }
 
     #[test]

@@ -52,7 +52,10 @@ impl FromStr for Span {
     type Err = SpanError;
 
     fn from_str(text: &str) -> Result<Span, SpanError> {
-        let error = |why| SpanError { text: text.chars().take(40).collect(), why };
+        let error = |why| SpanError {
+            text: text.chars().take(40).collect(),
+            why,
+        };
         let unit = match text.chars().last() {
             Some('s') => 1,
             Some('m') => 60,
@@ -119,14 +122,35 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        for (text, seconds) in [("1s", 1), ("90s", 90), ("30m", 1800), ("4h", 14_400), ("2d", 172_800), ("3650d", 315_360_000)] {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("90s", 90),
+            ("30m", 1800),
+            ("4h", 14_400),
+            ("2d", 172_800),
+            ("3650d", 315_360_000),
+        ] {
             assert_eq!(text.parse::<Span>().map(Span::as_secs), Ok(seconds));
         }
     }
 
     #[test]
     fn refuses_the_rest() {
-        for text in ["", "4", "h", "-1h", "+1h", "1.5h", "4 h", "0s", "1w", "3651d", "99999999999999999999s", "٣h", "1h30m"] {
+        for text in [
+            "",
+            "4",
+            "h",
+            "-1h",
+            "+1h",
+            "1.5h",
+            "4 h",
+            "0s",
+            "1w",
+            "3651d",
+            "99999999999999999999s",
+            "٣h",
+            "1h30m",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

@@ -117,10 +117,9 @@ impl ErrorCode {
             ErrorCode::InvalidProfile | ErrorCode::InvalidInput | ErrorCode::InvalidTtl => 3,
             ErrorCode::NotFound | ErrorCode::Ambiguous => 4,
             ErrorCode::WrongState | ErrorCode::Busy | ErrorCode::Fenced => 5,
-            ErrorCode::CannotEnforce
-            | ErrorCode::Unsupported
-            | ErrorCode::NoRoute
-            | ErrorCode::MissingPrerequisite => 6,
+            ErrorCode::CannotEnforce | ErrorCode::Unsupported | ErrorCode::NoRoute | ErrorCode::MissingPrerequisite => {
+                6
+            }
             ErrorCode::Unavailable | ErrorCode::BackendFailed => 7,
             ErrorCode::StoreUnavailable | ErrorCode::StoreCorrupt | ErrorCode::StoreForeign => 8,
             ErrorCode::Timeout => 9,
@@ -152,7 +151,11 @@ pub struct UserError {
 impl UserError {
     /// An error without a hint.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> UserError {
-        UserError { code, message: message.into(), hints: Vec::new() }
+        UserError {
+            code,
+            message: message.into(),
+            hints: Vec::new(),
+        }
     }
 
     /// The same error with one more line of what to do next.

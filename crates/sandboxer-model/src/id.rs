@@ -161,7 +161,14 @@ mod tests {
 
     #[test]
     fn foreign_text_is_not_an_id() {
-        for text in ["", "sbx-", "op-00000000000000000000000000", "sbx-0000000000000000000000000i", "sbx-80000000000000000000000000", "sbx-../../etc/passwd000000000000"] {
+        for text in [
+            "",
+            "sbx-",
+            "op-00000000000000000000000000",
+            "sbx-0000000000000000000000000i",
+            "sbx-80000000000000000000000000",
+            "sbx-../../etc/passwd000000000000",
+        ] {
             assert!(text.parse::<SandboxId>().is_err(), "{text}");
         }
     }

@@ -168,7 +168,11 @@ mod tests {
     #[test]
     fn only_a_teardown_says_destroyed() {
         for state in State::ALL {
-            assert_eq!(state.may_become(State::Destroyed), state == State::Destroying, "{state}");
+            assert_eq!(
+                state.may_become(State::Destroyed),
+                state == State::Destroying,
+                "{state}"
+            );
         }
     }
 

@@ -36,7 +36,9 @@ impl OperationKind {
     /// The kind with this name.
     pub fn from_name(name: &str) -> Option<OperationKind> {
         use OperationKind::{Create, Destroy, Expire, ExtendTtl, Recreate};
-        [Create, Destroy, Recreate, ExtendTtl, Expire].into_iter().find(|kind| kind.name() == name)
+        [Create, Destroy, Recreate, ExtendTtl, Expire]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -71,7 +73,9 @@ impl OperationStatus {
     /// The status with this name.
     pub fn from_name(name: &str) -> Option<OperationStatus> {
         use OperationStatus::{Failed, Running, Stuck, Succeeded, Undoing};
-        [Running, Undoing, Succeeded, Failed, Stuck].into_iter().find(|status| status.name() == name)
+        [Running, Undoing, Succeeded, Failed, Stuck]
+            .into_iter()
+            .find(|status| status.name() == name)
     }
 
     /// Whether nothing more will happen without somebody asking.

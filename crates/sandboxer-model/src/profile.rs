@@ -183,7 +183,11 @@ pub struct Ttl {
 
 impl Default for Ttl {
     fn default() -> Self {
-        Ttl { default: Span::hours(4), max: Span::hours(24), idle_reap: None }
+        Ttl {
+            default: Span::hours(4),
+            max: Span::hours(24),
+            idle_reap: None,
+        }
     }
 }
 
@@ -227,7 +231,10 @@ pub struct Placement {
 
 impl Default for Placement {
     fn default() -> Self {
-        Placement { prefer: vec!["sandboxer01".to_owned()], fallback: vec!["coulombcore".to_owned()] }
+        Placement {
+            prefer: vec!["sandboxer01".to_owned()],
+            fallback: vec!["coulombcore".to_owned()],
+        }
     }
 }
 
@@ -243,7 +250,10 @@ pub struct ReachabilityHints {
 
 impl Default for ReachabilityHints {
     fn default() -> Self {
-        ReachabilityHints { tunnel: "ops-bridge".to_owned(), identity: "ops-warden".to_owned() }
+        ReachabilityHints {
+            tunnel: "ops-bridge".to_owned(),
+            identity: "ops-warden".to_owned(),
+        }
     }
 }
 
@@ -259,7 +269,10 @@ pub struct Metadata {
 
 impl Default for Metadata {
     fn default() -> Self {
-        Metadata { cost_class: CostClass::SelfHosted, latency_class: "standard".to_owned() }
+        Metadata {
+            cost_class: CostClass::SelfHosted,
+            latency_class: "standard".to_owned(),
+        }
     }
 }
 

@@ -112,7 +112,11 @@ pub struct Consumer {
 
 impl Default for Consumer {
     fn default() -> Self {
-        Consumer { actor: Actor::Adm, project: None, run_id: None }
+        Consumer {
+            actor: Actor::Adm,
+            project: None,
+            run_id: None,
+        }
     }
 }
 
