@@ -1,3 +1,22 @@
 //! The binary `sandboxer`.
 
-fn main() {}
+mod app;
+mod args;
+mod context;
+mod env;
+mod error;
+mod interrupt;
+mod native;
+mod output;
+mod terminal;
+mod value;
+mod verb;
+
+fn main() {
+    // A keeper of a sandbox is this same program started again: it must not pay for anything below.
+    if let Some(code) = native::internal_entry() {
+        std::process::exit(code);
+    }
+    // Not returned from: leaving at once skips destructors that only the kernel needs to run.
+    std::process::exit(i32::from(app::run()));
+}

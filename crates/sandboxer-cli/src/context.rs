@@ -1,0 +1,236 @@
+//! What every verb works with: options, places, the engine over this machine's ports.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandboxer_engine::api::Recovered;
+use sandboxer_engine::catalog::Catalog;
+use sandboxer_engine::{Engine, Ports, Settings};
+use sandboxer_extension::Registry;
+use sandboxer_extension::port::{Clock, SystemClock, SystemIds};
+use sandboxer_host::ProcessTable;
+use sandboxer_model::error::{ErrorCode, UserError};
+use sandboxer_store::Store;
+
+use crate::args::{ColorMode, Globals, OutputMode};
+use crate::env;
+use crate::output::color::Paint;
+use crate::output::progress::{Reporter, Style};
+use crate::output::timings::Timings;
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For programs.
+    Json,
+    /// For people.
+    Table,
+}
+
+/// Whether a backend should get ready while the database is being opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Warm {
+    /// A sandbox is about to be made.
+    Up,
+    /// Most commands need none.
+    No,
+}
+
+/// What every verb works with.
+pub(crate) struct Context {
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How data is printed.
+    pub(crate) format: Format,
+    /// Whether people want words beside the data.
+    pub(crate) quiet: bool,
+    /// Color on standard output.
+    pub(crate) paint: Paint,
+    /// Color on standard error.
+    pub(crate) error_paint: Paint,
+    /// Where records and sandboxes are kept, absolute.
+    pub(crate) data_dir: PathBuf,
+    /// Where relative paths start.
+    pub(crate) working_dir: PathBuf,
+    /// Where the time went.
+    pub(crate) timings: Arc<Timings>,
+    started: Duration,
+}
+
+impl Context {
+    /// The context of these options.
+    ///
+    /// # Errors
+    /// No data directory can be told.
+    pub(crate) fn new(globals: &Globals, clock: Arc<dyn Clock>, started: Duration) -> Result<Context, UserError> {
+        let working_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        Ok(Context {
+            format: match globals.output {
+                OutputMode::Json => Format::Json,
+                OutputMode::Table => Format::Table,
+                OutputMode::Auto if std::io::stdout().is_terminal() => Format::Table,
+                OutputMode::Auto => Format::Json,
+            },
+            quiet: globals.quiet,
+            paint: paint(globals.color, std::io::stdout().is_terminal()),
+            error_paint: error_paint(globals.color),
+            data_dir: working_dir.join(data_dir(globals.data_dir.as_deref())?),
+            working_dir,
+            clock,
+            timings: Arc::default(),
+            started,
+        })
+    }
+
+    /// Time since the start of the program.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.started)
+    }
+
+    /// A reporter of progress for this command.
+    pub(crate) fn reporter(&self) -> Reporter {
+        let live = !self.quiet && std::io::stderr().is_terminal() && !is_dumb();
+        let style = match (self.quiet, live) {
+            (true, _) => Style::Silent,
+            (_, true) => Style::Live(self.error_paint),
+            _ => Style::Plain,
+        };
+        Reporter::new(style, Arc::clone(&self.clock), self.started, Arc::clone(&self.timings))
+    }
+
+    /// A line for people on standard error, unless they want none.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Where the profiles of this installation are.
+    pub(crate) fn catalog(&self) -> Catalog {
+        Catalog::default()
+    }
+
+    /// The backends of this build.
+    ///
+    /// # Errors
+    /// Two of them have one id: a bug.
+    pub(crate) fn extensions(&self, _warm: Warm) -> Result<Registry, UserError> {
+        Ok(Registry::new())
+    }
+
+    /// The engine over this machine, and what earlier commands left undone is finished first.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub(crate) async fn engine(&self, warm: Warm, reporter: &Reporter) -> Result<Engine, UserError> {
+        let engine = self.engine_as_it_is(warm).await?;
+        let from = self.elapsed();
+        let recovered = engine.recover(reporter).await?;
+        self.timings.note("look for what was left undone", from, self.elapsed());
+        self.tell(&recovered);
+        Ok(engine)
+    }
+
+    /// The engine over this machine.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub(crate) async fn engine_as_it_is(&self, warm: Warm) -> Result<Engine, UserError> {
+        let from = self.elapsed();
+        let extensions = self.extensions(warm)?;
+        let opening = self.elapsed();
+        self.timings.note("register extensions", from, opening);
+        let ids = Arc::new(SystemIds);
+        let store = Store::open(&self.data_dir, Arc::clone(&self.clock), ids.clone()).await?;
+        self.timings.note("open the database", opening, self.elapsed());
+        let ports = Ports {
+            clock: Arc::clone(&self.clock),
+            ids,
+            owners: Arc::new(ProcessTable::new()),
+            store,
+            extensions,
+            outbound: None,
+        };
+        Ok(Engine::new(ports, self.catalog(), Settings::default()))
+    }
+
+    fn tell(&self, recovered: &Recovered) {
+        let Recovered {
+            finished,
+            undone,
+            stuck,
+            expired,
+            lost,
+        } = recovered;
+        let counts = [
+            (finished.len(), "finished what an interrupted command had begun"),
+            (undone.len(), "undid what an interrupted command had begun"),
+            (expired.len(), "removed a sandbox whose time had passed"),
+            (lost.len(), "noticed that a sandbox had ended by itself"),
+        ];
+        for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+            let times = if count == 1 {
+                String::new()
+            } else {
+                format!(" ({count} times)")
+            };
+            self.note(&format!("{} {what}{times}", self.error_paint.dim("note:")));
+        }
+        for (operation, why) in stuck {
+            self.note(&format!(
+                "{} {operation} is stuck: {why}",
+                self.error_paint.warn("note:")
+            ));
+        }
+    }
+}
+
+/// The clock of this machine, and what it says now.
+pub(crate) fn clock() -> (Arc<dyn Clock>, Duration) {
+    let clock = SystemClock;
+    let now = clock.monotonic();
+    (Arc::new(clock), now)
+}
+
+/// Color on standard error.
+pub(crate) fn error_paint(mode: ColorMode) -> Paint {
+    paint(mode, std::io::stderr().is_terminal())
+}
+
+fn is_dumb() -> bool {
+    env::TERM.get().is_some_and(|term| term == "dumb")
+}
+
+fn paint(mode: ColorMode, terminal: bool) -> Paint {
+    let colored = match mode {
+        ColorMode::Always => true,
+        ColorMode::Never => false,
+        ColorMode::Auto => terminal && env::NO_COLOR.get().is_none() && !is_dumb(),
+    };
+    if colored { Paint::Colored } else { Paint::Plain }
+}
+
+fn data_dir(given: Option<&Path>) -> Result<PathBuf, UserError> {
+    let from_env = || env::DATA_DIR.get().map(PathBuf::from);
+    // The standard says that a relative value is to be ignored.
+    let from_base = || {
+        env::XDG_DATA_HOME
+            .get()
+            .map(PathBuf::from)
+            .filter(|base| base.is_absolute())
+    };
+    let from_home = || env::HOME.get().map(|home| PathBuf::from(home).join(".local/share"));
+    given
+        .map(Path::to_owned)
+        .or_else(from_env)
+        .or_else(|| from_base().or_else(from_home).map(|base| base.join("sandboxer")))
+        .ok_or_else(|| {
+            UserError::new(
+                ErrorCode::StoreUnavailable,
+                "cannot tell where to keep records: neither HOME nor a data directory is set",
+            )
+            .hint("pass `--data-dir DIR` or set SANDBOXER_DATA_DIR")
+        })
+}

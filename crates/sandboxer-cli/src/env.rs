@@ -1,0 +1,103 @@
+//! Every environment variable this program reads, declared once. `docs/reference/env.md` is made from this table.
+
+use std::ffi::OsString;
+
+/// One environment variable.
+pub(crate) struct Variable {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it does.
+    pub(crate) help: &'static str,
+    /// What holds when it is not set.
+    pub(crate) default: &'static str,
+}
+
+impl Variable {
+    /// Its value; `None` when it is not set or empty.
+    pub(crate) fn get(&self) -> Option<OsString> {
+        std::env::var_os(self.name).filter(|value| !value.is_empty())
+    }
+}
+
+/// Where records and sandboxes are kept.
+pub(crate) const DATA_DIR: Variable = Variable {
+    name: "SANDBOXER_DATA_DIR",
+    help: "directory of the database and of the sandboxes; `--data-dir` goes before it",
+    default: "`$XDG_DATA_HOME/sandboxer`",
+};
+/// Where to put sandboxes.
+pub(crate) const HOST: Variable = Variable {
+    name: "SANDBOXER_HOST",
+    help: "host to put sandboxes on; `--host` goes before it",
+    default: "what the profile says",
+};
+/// Base of the data directory.
+pub(crate) const XDG_DATA_HOME: Variable = Variable {
+    name: "XDG_DATA_HOME",
+    help: "base of the data directory",
+    default: "`$HOME/.local/share`",
+};
+/// Base of the user's configuration.
+pub(crate) const XDG_CONFIG_HOME: Variable = Variable {
+    name: "XDG_CONFIG_HOME",
+    help: "base of the user's configuration: own profiles live in `$XDG_CONFIG_HOME/sandboxer/profiles`",
+    default: "`$HOME/.config`",
+};
+/// The user's home.
+pub(crate) const HOME: Variable = Variable {
+    name: "HOME",
+    help: "home directory, base of the two defaults above",
+    default: "none",
+};
+/// No color.
+pub(crate) const NO_COLOR: Variable = Variable {
+    name: "NO_COLOR",
+    help: "when set, no color unless `--color always`",
+    default: "color on a terminal",
+};
+/// Kind of terminal.
+pub(crate) const TERM: Variable = Variable {
+    name: "TERM",
+    help: "`dumb` turns color and live progress off; passed on to commands run with `--tty`",
+    default: "live progress on a terminal",
+};
+/// Crash for tests.
+const CRASH_AT: Variable = Variable {
+    name: "SBX_CRASH_AT",
+    help: "for tests: `name` or `name:n` kills this process when it reaches that cut point for the n-th time",
+    default: "never",
+};
+/// Log of cut points for tests.
+const CUT_LOG: Variable = Variable {
+    name: "SBX_CUT_LOG",
+    help: "for tests: file that the name of every cut point reached is appended to",
+    default: "no log",
+};
+
+/// Every variable, in documentation order.
+pub(crate) const VARIABLES: &[&Variable] = &[
+    &DATA_DIR,
+    &HOST,
+    &XDG_DATA_HOME,
+    &XDG_CONFIG_HOME,
+    &HOME,
+    &NO_COLOR,
+    &TERM,
+    &CRASH_AT,
+    &CUT_LOG,
+];
+
+/// The reference page.
+pub(crate) fn markdown() -> String {
+    let mut text = String::from(
+        "# Environment variables\n\nMade by `cargo xtask generate`. An empty variable counts as not set.\n\n\
+         | variable | meaning | when not set |\n|---|---|---|\n",
+    );
+    for variable in VARIABLES {
+        text.push_str(&format!(
+            "| `{}` | {} | {} |\n",
+            variable.name, variable.help, variable.default
+        ));
+    }
+    text
+}

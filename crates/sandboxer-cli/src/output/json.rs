@@ -1,0 +1,32 @@
+//! Data for programs.
+
+use std::io::Write as _;
+
+use sandboxer_model::error::{ErrorCode, UserError};
+use serde::Serialize;
+
+/// Prints one value as JSON.
+///
+/// # Errors
+/// Standard output cannot be written. A reader that went away is no error: there is nobody to tell.
+pub(crate) fn print<T: Serialize + ?Sized>(value: &T) -> Result<(), UserError> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot print the answer as JSON: {error}")))?;
+    text.push('\n');
+    print_text(&text)
+}
+
+/// Prints text on standard output.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_text(text: &str) -> Result<(), UserError> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(UserError::new(
+            ErrorCode::Internal,
+            format!("cannot write to standard output: {error}"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,143 @@
+//! `create`: make a sandbox and wait until it is ready, or say what would be made.
+
+use sandboxer_engine::Cancel;
+use sandboxer_engine::api::{Created, IfAbandoned, Plan};
+use sandboxer_model::error::{ErrorCode, UserError};
+
+use super::recipe;
+use crate::args::CreateArgs;
+use crate::context::{Context, Format, Warm};
+use crate::interrupt::{Interrupts, Meaning};
+use crate::output::table::Columns;
+use crate::output::{human, json, sandbox};
+
+/// Creates a sandbox.
+///
+/// # Errors
+/// Those of the engine; `Interrupted` once what was begun is undone.
+pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, UserError> {
+    let if_abandoned = if args.no_wait {
+        IfAbandoned::Finish
+    } else {
+        IfAbandoned::Undo
+    };
+    let request = recipe::request(context, args.recipe, if_abandoned)?;
+    if args.dry_run {
+        let engine = context.engine_as_it_is(Warm::No).await?;
+        print_plan(context, &engine.plan(&request).await?)?;
+        return Ok(0);
+    }
+    let reporter = context.reporter();
+    if args.no_wait {
+        let engine = context.engine(Warm::No, &reporter).await?;
+        let created = engine.accept(request).await?;
+        if let Some(operation) = &created.sandbox.operation_id {
+            start_operating(context, operation.as_str())?;
+        }
+        print(context, &created)?;
+        return Ok(0);
+    }
+    let cancel = Cancel::new();
+    let _interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
+    let engine = context.engine(Warm::Up, &reporter).await?;
+    let created = engine.create(request, &reporter, &cancel).await?;
+    reporter.close();
+    print(context, &created)?;
+    Ok(0)
+}
+
+fn print(context: &Context, created: &Created) -> Result<(), UserError> {
+    if created.reused {
+        context.note(&format!(
+            "{} it was alive already, and fits the scope",
+            context.error_paint.dim("note:")
+        ));
+    }
+    match context.format {
+        Format::Json => json::print(created),
+        Format::Table => sandbox::print(context, &created.sandbox),
+    }
+}
+
+fn print_plan(context: &Context, plan: &Plan) -> Result<(), UserError> {
+    if context.format == Format::Json {
+        return json::print(plan);
+    }
+    let paint = context.paint;
+    let mut table = Columns::new(paint, &[]);
+    table.row([
+        paint_free("profile"),
+        format!("{} {} ({})", plan.profile.id, plan.profile.version, plan.profile_source),
+    ]);
+    table.row([paint_free("digest"), plan.profile_digest.clone()]);
+    table.row([
+        paint_free("backend"),
+        format!(
+            "{} on {}",
+            plan.extension_id,
+            plan.host.as_deref().unwrap_or("this machine")
+        ),
+    ]);
+    table.row([paint_free("time to live"), human::span(plan.ttl.as_secs())]);
+    table.row([paint_free("costs at most"), plan.quote.worst_case.to_string()]);
+    for (name, value) in &plan.inputs {
+        table.row([format!("input {name}"), value.clone()]);
+    }
+    for limit in &plan.limits {
+        table.row(limit_row(limit));
+    }
+    for candidate in &plan.route.candidates {
+        let verdict = if candidate.accepted { "accepted" } else { "ruled out" };
+        table.row([
+            format!("candidate {}", candidate.extension_id),
+            format!("{verdict}: {}", candidate.reason),
+        ]);
+    }
+    table.print()
+}
+
+fn paint_free(text: &str) -> String {
+    text.to_owned()
+}
+
+/// A limit as two cells: what, and how much by what.
+pub(crate) fn limit_row(limit: &sandboxer_model::isolation::Limit) -> [String; 2] {
+    let json_name = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let name = json_name(serde_json::json!(limit.resource));
+    let by = json_name(serde_json::json!(limit.enforced_by));
+    let value = limit
+        .value
+        .map_or_else(|| "no limit".to_owned(), |value| format!("{value}"));
+    let detail = if limit.detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", limit.detail)
+    };
+    [format!("limit {name}"), format!("{value} by {by}{detail}")]
+}
+
+/// Starts the process that carries out an accepted operation after this one is gone.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a background process of our own cannot go through HostExec, which waits"
+)]
+fn start_operating(context: &Context, operation: &str) -> Result<(), UserError> {
+    use std::process::{Command, Stdio};
+    Command::new("/proc/self/exe")
+        .arg("--data-dir")
+        .arg(&context.data_dir)
+        .args(["--quiet", "__operate", operation])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(|_| ())
+        .map_err(|error| {
+            UserError::new(
+                ErrorCode::Internal,
+                format!("{operation} is accepted, but the process that carries it out cannot be started: {error}"),
+            )
+            .hint("any other sandboxer command on this data directory carries it out")
+        })
+}

@@ -1,0 +1,79 @@
+//! `exec`: run a command in a sandbox that is there.
+
+use sandboxer_engine::Cancel;
+use sandboxer_extension::{ExecSession, ExecStdio};
+use sandboxer_model::error::{ErrorCode, UserError};
+use serde::Serialize;
+
+use super::recipe;
+use crate::args::ExecArgs;
+use crate::context::{Context, Format, Warm};
+use crate::interrupt::{Interrupts, Meaning};
+use crate::output::json;
+use crate::terminal::{self, Bridge};
+
+/// A command that goes on without us.
+#[derive(Serialize)]
+struct Detached<'a> {
+    /// Where.
+    sandbox_id: &'a str,
+    /// Its process id inside.
+    pid: u32,
+}
+
+/// Runs a command; returns its exit code.
+///
+/// # Errors
+/// Those of the engine.
+pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserError> {
+    let stdio = match (args.detach, args.command.tty) {
+        (true, _) => ExecStdio::Detached,
+        (_, true) => ExecStdio::Terminal(terminal::size()?),
+        _ => recipe::own_stdio()?,
+    };
+    let command = recipe::command(args.command, stdio)?;
+    let interrupts = if args.detach {
+        None
+    } else {
+        Some(Interrupts::receive(Meaning::Leave, Cancel::new())?)
+    };
+    let reporter = context.reporter();
+    let engine = context.engine(Warm::No, &reporter).await?;
+    reporter.close();
+    let mut session = engine.exec(&args.id, command).await?;
+    let Some(interrupts) = interrupts else {
+        print_detached(context, &args.id, session.pid())?;
+        return Ok(0);
+    };
+    interrupts.pass_on_to(session.signaller());
+    let bridge = session.take_terminal().map(Bridge::start).transpose()?;
+    let exit = wait(&mut *session).await;
+    if let Some(bridge) = bridge {
+        bridge.finish();
+    }
+    Ok(exit?)
+}
+
+async fn wait(session: &mut dyn ExecSession) -> Result<u8, UserError> {
+    session
+        .wait()
+        .await
+        .map(sandboxer_extension::ExecExit::shell_code)
+        .map_err(|error| {
+            let user_error = UserError::new(
+                ErrorCode::Unavailable,
+                format!("cannot tell how the command ended: {error}"),
+            );
+            match error.hint {
+                Some(hint) => user_error.hint(hint),
+                None => user_error.hint("see `sandboxer get` for what became of the sandbox"),
+            }
+        })
+}
+
+fn print_detached(context: &Context, sandbox_id: &str, pid: u32) -> Result<(), UserError> {
+    match context.format {
+        Format::Json => json::print(&Detached { sandbox_id, pid }),
+        Format::Table => json::print_text(&format!("{pid}\n")),
+    }
+}

@@ -1,0 +1,18 @@
+//! `get`: show one sandbox.
+
+use sandboxer_model::error::UserError;
+
+use crate::context::{Context, Warm};
+use crate::output::sandbox;
+
+/// Shows one sandbox.
+///
+/// # Errors
+/// Those of the engine.
+pub(crate) async fn get(context: &Context, id: &str) -> Result<u8, UserError> {
+    let reporter = context.reporter();
+    let sandbox = context.engine(Warm::No, &reporter).await?.get(id).await?;
+    reporter.close();
+    sandbox::print(context, &sandbox)?;
+    Ok(0)
+}

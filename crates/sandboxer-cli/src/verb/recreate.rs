@@ -1,0 +1,26 @@
+//! `recreate`: destroy with proof, and make it again from the frozen profile.
+
+use sandboxer_engine::Cancel;
+use sandboxer_model::error::UserError;
+
+use crate::context::{Context, Warm};
+use crate::interrupt::{Interrupts, Meaning};
+use crate::output::sandbox;
+
+/// Makes a sandbox again.
+///
+/// # Errors
+/// Those of the engine; `Interrupted`.
+pub(crate) async fn recreate(context: &Context, id: &str) -> Result<u8, UserError> {
+    let cancel = Cancel::new();
+    let _interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
+    let reporter = context.reporter();
+    let sandbox = context
+        .engine(Warm::Up, &reporter)
+        .await?
+        .recreate(id, &reporter, &cancel)
+        .await?;
+    reporter.close();
+    sandbox::print(context, &sandbox)?;
+    Ok(0)
+}

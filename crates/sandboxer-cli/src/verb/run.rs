@@ -1,0 +1,75 @@
+//! `run`: create, run one command, destroy, in one process.
+
+use std::time::Duration;
+
+use sandboxer_engine::Cancel;
+use sandboxer_engine::api::IfAbandoned;
+use sandboxer_extension::{ExecSession, ExecStdio};
+use sandboxer_model::cleanup::Presence;
+use sandboxer_model::error::{ErrorCode, UserError};
+
+use super::recipe;
+use crate::args::RunArgs;
+use crate::context::{Context, Warm};
+use crate::interrupt::{Interrupts, Meaning};
+use crate::terminal::{self, Bridge};
+
+/// Runs one command in a sandbox of its own; returns the command's exit code.
+///
+/// # Errors
+/// Those of the engine; `Interrupted` once everything is gone.
+pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserError> {
+    let stdio = if args.command.tty {
+        ExecStdio::Terminal(terminal::size()?)
+    } else {
+        recipe::own_stdio()?
+    };
+    let command = recipe::command(args.command, stdio)?;
+    let request = recipe::request(context, args.recipe, IfAbandoned::Undo)?;
+    let cancel = Cancel::new();
+    let reporter = context.reporter();
+    let interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
+    let engine = context.engine(Warm::Up, &reporter).await?;
+
+    let mut bridge = None;
+    let mut started = None;
+    let mut on_started = |session: &mut dyn ExecSession| {
+        reporter.close();
+        started = Some(context.elapsed());
+        interrupts.pass_on_to(session.signaller());
+        if let Some(terminal) = session.take_terminal() {
+            bridge = Some(Bridge::start(terminal));
+        }
+    };
+    let from = context.elapsed();
+    let outcome = engine.run(request, command, &reporter, &mut on_started, &cancel).await;
+    context
+        .timings
+        .note("create, run and destroy, as the engine did it", from, from);
+    interrupts.pass_on_to(None);
+    if let Some(bridge) = bridge {
+        bridge?.finish();
+    }
+    let outcome = outcome?;
+    if outcome.cleanup.verified != Presence::Absent {
+        return Err(UserError::new(
+            ErrorCode::Stuck,
+            format!("{} could not be removed whole", outcome.sandbox.sandbox_id),
+        )
+        .hint(format!(
+            "see `sandboxer explain {}`; any other command tries again",
+            outcome.sandbox.sandbox_id
+        )));
+    }
+    if args.timings {
+        print_timings(context, started);
+    }
+    Ok(outcome.exit.shell_code())
+}
+
+fn print_timings(context: &Context, started: Option<Duration>) {
+    if let Some(started) = started {
+        context.timings.note("the command has started", started, started);
+    }
+    eprint!("{}", context.timings.budget(context.elapsed()));
+}
