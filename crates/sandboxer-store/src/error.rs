@@ -1,9 +1,11 @@
 //! What can go wrong with the store, and how users hear of it.
 
 use sandboxer_model::error::{ErrorCode, UserError};
+use sandboxer_model::id::SandboxId;
+use sandboxer_model::lifecycle::State;
 
 /// What can go wrong with the store.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The directory or file cannot be used.
     #[error("cannot use the database {path}: {why}")]
@@ -13,10 +15,106 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// Other processes held the database for longer than anybody should wait.
+    #[error("the database {path} stayed locked by other processes for {seconds} s")]
+    Locked {
+        /// Which file.
+        path: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The file is damaged, or a row cannot be understood.
+    #[error("the database {path} is damaged: {why}")]
+    Corrupt {
+        /// Which file.
+        path: String,
+        /// What was found.
+        why: String,
+    },
+    /// The file was written by another program or a newer release.
+    #[error("the database {path} is not one this release can use: {why}")]
+    Foreign {
+        /// Which file.
+        path: String,
+        /// Whose it is.
+        why: String,
+        /// Whether a newer release of ours wrote it.
+        newer: bool,
+    },
+    /// A newer owner took over; nothing was written.
+    #[error("another process took over {0}")]
+    Fenced(SandboxId),
+    /// The row changed since it was read, without a change of owner; nothing was written. Read it again.
+    #[error("{0} was changed meanwhile")]
+    Stale(SandboxId),
+    /// A live sandbox has this scope already; nothing was written.
+    #[error("a live sandbox has the scope `{0}` already")]
+    ScopeTaken(String),
+    /// The state may not follow the one before; nothing was written. A bug of the caller.
+    #[error("{sandbox_id} may not go from {from} to {to}")]
+    IllegalMove {
+        /// Which sandbox.
+        sandbox_id: SandboxId,
+        /// Its state.
+        from: State,
+        /// What it was to become.
+        to: State,
+    },
+    /// There is no such record.
+    #[error("there is no {what} `{name}`")]
+    NotFound {
+        /// `sandbox`, `operation`.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// A prefix that is too short to mean anything.
+    #[error("`{0}` is too short for a sandbox id")]
+    TooShort(String),
+    /// A prefix fits several ids.
+    #[error("`{prefix}` fits several sandboxes: {}", list(.matches))]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// The first matches, at most five.
+        matches: Vec<SandboxId>,
+    },
+}
+
+fn list(ids: &[SandboxId]) -> String {
+    ids.iter().map(SandboxId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl From<StoreError> for UserError {
     fn from(error: StoreError) -> UserError {
-        UserError::new(ErrorCode::StoreUnavailable, error.to_string())
+        let message = error.to_string();
+        match error {
+            StoreError::Unavailable { .. } => UserError::new(ErrorCode::StoreUnavailable, message)
+                .hint("choose a directory you can write to with --data-dir or SANDBOXER_DATA_DIR"),
+            StoreError::Locked { .. } => UserError::new(ErrorCode::StoreUnavailable, message)
+                .hint("try again; if it stays locked, look for a stopped sandboxer process"),
+            StoreError::Corrupt { path, .. } => UserError::new(ErrorCode::StoreCorrupt, message).hint(format!(
+                "restore it from a backup, or move it away to start afresh: mv {path} {path}.damaged (sandboxes it knew \
+                 end at their deadlines)"
+            )),
+            StoreError::Foreign { newer: true, .. } => UserError::new(ErrorCode::StoreForeign, message)
+                .hint("use the newer release, or another directory with --data-dir"),
+            StoreError::Foreign { newer: false, .. } => UserError::new(ErrorCode::StoreForeign, message)
+                .hint("choose another directory with --data-dir, or move that file away"),
+            StoreError::Fenced(_) => UserError::new(ErrorCode::Fenced, message)
+                .hint("see what became of it with `sandboxer get`"),
+            StoreError::Stale(_) | StoreError::ScopeTaken(_) => {
+                UserError::new(ErrorCode::Busy, message).hint("try again")
+            }
+            StoreError::IllegalMove { .. } => UserError::new(ErrorCode::Internal, message),
+            StoreError::NotFound { .. } => {
+                UserError::new(ErrorCode::NotFound, message).hint("see what exists with `sandboxer list --all`")
+            }
+            StoreError::TooShort(_) => UserError::new(ErrorCode::NotFound, message)
+                .hint("give at least three characters after `sbx-`; `sandboxer list` shows the ids"),
+            StoreError::Ambiguous { .. } => {
+                UserError::new(ErrorCode::Ambiguous, message).hint("give more characters of the id")
+            }
+        }
     }
 }

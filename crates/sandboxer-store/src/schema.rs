@@ -1,0 +1,47 @@
+//! The tables. A few columns are indexed; the rest of a record is typed JSON beside them.
+
+/// `SBXR`: marks a file as ours.
+pub(crate) const APPLICATION_ID: i64 = 0x5342_5852;
+/// Version of the tables this release reads and writes.
+pub(crate) const VERSION: i64 = 1;
+/// Pages of the log after which a commit folds it into the database. Low, since processes exit without closing: the
+/// next one to open reads this much back.
+pub(crate) const LOG_PAGES: u32 = 200;
+
+/// Every table of version 1. Times are microseconds since 1970.
+///
+/// `fence` stays empty: a row that would say a fence did not hold violates its check, which ends the transaction.
+pub(crate) const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE fence (held INTEGER NOT NULL CHECK (held = 1));
+CREATE TABLE sandbox (
+    id TEXT PRIMARY KEY, state TEXT NOT NULL, profile_id TEXT NOT NULL, project TEXT, extension_id TEXT, host TEXT,
+    scope_key TEXT, deadline BIGINT, epoch BIGINT NOT NULL, revision BIGINT NOT NULL, created_at BIGINT NOT NULL,
+    record TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX sandbox_scope ON sandbox (scope_key) WHERE scope_key IS NOT NULL;
+CREATE INDEX sandbox_deadline ON sandbox (deadline) WHERE deadline IS NOT NULL;
+CREATE INDEX sandbox_live ON sandbox (created_at) WHERE state <> 'destroyed';
+CREATE TABLE frozen (sandbox_id TEXT PRIMARY KEY REFERENCES sandbox (id), record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE operation (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, sandbox_id TEXT NOT NULL REFERENCES sandbox (id), params TEXT NOT NULL,
+    status TEXT NOT NULL, step TEXT, lease_owner TEXT NOT NULL, lease_until BIGINT NOT NULL, epoch BIGINT NOT NULL,
+    created_at BIGINT NOT NULL, error TEXT, is_open INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX operation_open ON operation (lease_until) WHERE is_open = 1;
+CREATE INDEX operation_sandbox ON operation (sandbox_id);
+CREATE TABLE operation_step (
+    operation_id TEXT NOT NULL REFERENCES operation (id), seq BIGINT NOT NULL, name TEXT NOT NULL, phase TEXT NOT NULL,
+    attempt BIGINT NOT NULL, status TEXT NOT NULL, output TEXT NOT NULL, error TEXT, started_at BIGINT NOT NULL,
+    duration_us BIGINT, PRIMARY KEY (operation_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE event (
+    sandbox_id TEXT NOT NULL REFERENCES sandbox (id), seq BIGINT NOT NULL, id TEXT NOT NULL, at BIGINT NOT NULL,
+    kind TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL, delivered INTEGER NOT NULL,
+    PRIMARY KEY (sandbox_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE meter (
+    sandbox_id TEXT NOT NULL REFERENCES sandbox (id), meter TEXT NOT NULL, period BIGINT NOT NULL,
+    quantity BIGINT NOT NULL, cost_micros BIGINT NOT NULL, PRIMARY KEY (sandbox_id, meter, period)
+) WITHOUT ROWID;
+";
