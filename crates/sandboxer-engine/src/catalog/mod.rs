@@ -1,50 +1,22 @@
-//! The profiles of this installation.
+//! The profiles of this installation, and what a create may pass in to them.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `find` | [`Catalog`]: finding one profile by name, listing all |
+//! | `layer` | where profiles are looked for, nearest first |
+//! | `shipped` | the profiles inside the binary |
+//! | `file` | the bounded reading of files: the only place here that touches the file system |
+//! | [`inputs`] | inputs of a create against the profile |
+//! | [`manifest`] | `ext.<name>.yaml` |
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod file;
+mod find;
+pub mod inputs;
+mod layer;
+pub mod manifest;
+mod report;
+mod shipped;
 
-use sandboxer_model::error::{ErrorCode, UserError};
-use sandboxer_model::profile::Profile;
-
-/// The profiles of this installation, in layers.
-#[derive(Debug, Clone, Default)]
-pub struct Catalog {}
-
-/// A profile that was found.
-#[derive(Debug, Clone)]
-pub struct Resolved {
-    /// The profile.
-    pub profile: Profile,
-    /// Where it came from.
-    pub source: String,
-}
-
-impl Catalog {
-    /// Finds a profile by id or path.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn resolve(&self, name: &str, _working_dir: &Path) -> Result<Resolved, UserError> {
-        Err(UserError::new(
-            ErrorCode::NotFound,
-            format!("no profile is called `{name}`"),
-        ))
-    }
-}
-
-/// Validation of inputs.
-pub mod inputs {
-    use super::{BTreeMap, Path, Profile, UserError};
-
-    /// Checks inputs against the profile.
-    ///
-    /// # Errors
-    /// An input is wrong.
-    pub fn validate(
-        _: &Profile,
-        given: &BTreeMap<String, String>,
-        _: &Path,
-    ) -> Result<BTreeMap<String, String>, UserError> {
-        Ok(given.clone())
-    }
-}
+pub use find::{Catalog, Listed, Resolved};
+pub use layer::{Layer, Layers};
+pub use report::invalid;
