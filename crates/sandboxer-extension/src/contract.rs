@@ -168,7 +168,12 @@ pub trait Extension: Send + Sync {
     ///
     /// # Errors
     /// `Unsupported` without the capability, `NotFound`, `Invalid`, `Unavailable`.
-    async fn exec(&self, _call: &Call, _target: &Target, _request: ExecRequest) -> Result<Box<dyn ExecSession>, ExtensionError> {
+    async fn exec(
+        &self,
+        _call: &Call,
+        _target: &Target,
+        _request: ExecRequest,
+    ) -> Result<Box<dyn ExecSession>, ExtensionError> {
         Err(ExtensionError::unsupported(&self.manifest().id, "exec"))
     }
 

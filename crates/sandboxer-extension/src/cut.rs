@@ -16,18 +16,27 @@ struct Plan {
 fn plan() -> Option<&'static Plan> {
     static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
     PLAN.get_or_init(|| {
-        let crash = std::env::var("SBX_CRASH_AT").ok().map(|text| match text.rsplit_once(':') {
-            Some((name, hit)) => (name.to_owned(), hit.parse().unwrap_or(1)),
-            None => (text, 1),
-        });
+        let crash = std::env::var("SBX_CRASH_AT")
+            .ok()
+            .map(|text| match text.rsplit_once(':') {
+                Some((name, hit)) => (name.to_owned(), hit.parse().unwrap_or(1)),
+                None => (text, 1),
+            });
         let log = std::env::var_os("SBX_CUT_LOG").map(Into::into);
-        (crash.is_some() || log.is_some()).then(|| Plan { crash, log, hits: Mutex::new(HashMap::new()) })
+        (crash.is_some() || log.is_some()).then(|| Plan {
+            crash,
+            log,
+            hits: Mutex::new(HashMap::new()),
+        })
     })
     .as_ref()
 }
 
 /// Called by [`cut!`](crate::cut!); does nothing unless a test asked for it.
-#[expect(clippy::disallowed_methods, reason = "the log of cut points is a test instrument beside the ports")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the log of cut points is a test instrument beside the ports"
+)]
 pub fn reached(name: &str) {
     let Some(plan) = plan() else { return };
     if let Some(path) = &plan.log

@@ -64,7 +64,12 @@ impl ExtensionError {
             ErrorKind::Capacity => Retry::Capacity,
             _ => Retry::Permanent,
         };
-        ExtensionError { kind, retry, message: message.into(), hint: None }
+        ExtensionError {
+            kind,
+            retry,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same error with what to do next.
@@ -76,6 +81,9 @@ impl ExtensionError {
 
     /// `extension` does not have `capability`.
     pub fn unsupported(extension: &str, capability: &str) -> ExtensionError {
-        ExtensionError::new(ErrorKind::Unsupported, format!("{extension} does not have the capability `{capability}`"))
+        ExtensionError::new(
+            ErrorKind::Unsupported,
+            format!("{extension} does not have the capability `{capability}`"),
+        )
     }
 }
