@@ -1,9 +1,11 @@
 //! From the command line to an exit code.
 
+use std::time::Duration;
+
 use clap::{CommandFactory as _, Parser as _};
 use sandboxer_model::error::{ErrorCode, UserError};
 
-use crate::args::{Cli, OutputMode, Verb};
+use crate::args::{Cli, Globals, Internal, InternalVerb, OutputMode, Verb};
 use crate::context::{self, Context};
 use crate::error::{self, ExitCodes};
 use crate::{terminal, verb};
@@ -11,67 +13,85 @@ use crate::{terminal, verb};
 /// Runs the command line of this process; returns its exit code.
 pub(crate) fn run() -> u8 {
     let (clock, started) = context::clock();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return refuse(&error),
-    };
-    let json_errors = cli.globals.output == OutputMode::Json;
-    let paint = context::error_paint(cli.globals.color);
-    let codes = match cli.verb {
-        Verb::Run(_) | Verb::Exec(_) => ExitCodes::OfCommand,
-        _ => ExitCodes::ByKind,
-    };
-    let outcome = Context::new(&cli.globals, clock, started).and_then(|context| {
-        context
-            .timings
-            .note("read the command line", std::time::Duration::ZERO, context.elapsed());
-        dispatch(&context, cli.verb)
-    });
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word.as_encoded_bytes().starts_with(b"__"))
+    {
+        return match Internal::try_parse() {
+            Ok(Internal { globals, verb }) => answer(&globals, ExitCodes::ByKind, |globals| {
+                internal(&Context::new(globals, clock, started)?, verb)
+            }),
+            Err(error) => refuse(&error),
+        };
+    }
+    match Cli::try_parse() {
+        Ok(Cli { globals, verb }) => {
+            let codes = match verb {
+                Verb::Run(_) | Verb::Exec(_) => ExitCodes::OfCommand,
+                _ => ExitCodes::ByKind,
+            };
+            answer(&globals, codes, |globals| {
+                let context = Context::new(globals, clock, started)?;
+                context
+                    .timings
+                    .note("read the command line", Duration::ZERO, context.elapsed());
+                dispatch(&context, verb)
+            })
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+fn answer(globals: &Globals, codes: ExitCodes, work: impl FnOnce(&Globals) -> Result<u8, UserError>) -> u8 {
+    let outcome = work(globals);
     terminal::restore();
     outcome.unwrap_or_else(|error| {
-        error::print(&error, paint, json_errors);
+        error::print(
+            &error,
+            context::error_paint(globals.color),
+            globals.output == OutputMode::Json,
+        );
         codes.of(error.code)
     })
 }
 
 fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
     match verb {
-        Verb::Completions { shell } => return verb::completions::completions(shell),
-        Verb::Man { dir } => return verb::man::man(dir.as_deref()),
-        Verb::Docs { page } => return verb::docs::docs(page),
-        Verb::Profiles { verb } => return verb::profiles::profiles(context, verb),
-        Verb::Extensions { verb } => return verb::extensions::extensions(context, verb),
-        _ => {}
+        Verb::Completions { shell } => verb::completions::completions(shell),
+        Verb::Man { dir } => verb::man::man(dir.as_deref()),
+        Verb::Profiles { verb } => verb::profiles::profiles(context, verb),
+        Verb::Extensions { verb } => verb::extensions::extensions(context, verb),
+        Verb::Create(args) => wait_for(verb::create::create(context, args)),
+        Verb::Run(args) => wait_for(verb::run::run(context, args)),
+        Verb::Exec(args) => wait_for(verb::exec::exec(context, args)),
+        Verb::Get(args) => wait_for(verb::get::get(context, &args.id)),
+        Verb::List(args) => wait_for(verb::list::list(context, args)),
+        Verb::Wait(args) => wait_for(verb::wait::wait(context, args)),
+        Verb::Destroy(args) => wait_for(verb::destroy::destroy(context, args)),
+        Verb::Recreate(args) => wait_for(verb::recreate::recreate(context, &args.id)),
+        Verb::ExtendTtl(args) => wait_for(verb::extend_ttl::extend_ttl(context, args)),
+        Verb::Expire(args) => wait_for(verb::expire::expire(context, args.apply)),
+        Verb::Explain(args) => wait_for(verb::explain::explain(context, &args.id)),
+        Verb::Reachability { verb } => wait_for(verb::reachability::reachability(context, verb)),
+        Verb::Label(args) => wait_for(verb::label::label(context, args)),
+        Verb::Events(args) => wait_for(verb::events::events(context, args.id.as_deref())),
+        Verb::Doctor => wait_for(verb::doctor::doctor(context)),
     }
+}
+
+fn internal(context: &Context, verb: InternalVerb) -> Result<u8, UserError> {
+    match verb {
+        InternalVerb::Operate { operation } => wait_for(verb::operate::operate(context, &operation)),
+        InternalVerb::Docs { page } => verb::docs::docs(page),
+    }
+}
+
+fn wait_for(work: impl Future<Output = Result<u8, UserError>>) -> Result<u8, UserError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot start the runtime: {error}")))?;
-    let outcome = runtime.block_on(async {
-        match verb {
-            Verb::Create(args) => verb::create::create(context, args).await,
-            Verb::Run(args) => verb::run::run(context, args).await,
-            Verb::Exec(args) => verb::exec::exec(context, args).await,
-            Verb::Get(args) => verb::get::get(context, &args.id).await,
-            Verb::List(args) => verb::list::list(context, args).await,
-            Verb::Wait(args) => verb::wait::wait(context, args).await,
-            Verb::Destroy(args) => verb::destroy::destroy(context, args).await,
-            Verb::Recreate(args) => verb::recreate::recreate(context, &args.id).await,
-            Verb::ExtendTtl(args) => verb::extend_ttl::extend_ttl(context, args).await,
-            Verb::Expire(args) => verb::expire::expire(context, args.apply).await,
-            Verb::Explain(args) => verb::explain::explain(context, &args.id).await,
-            Verb::Reachability { verb } => verb::reachability::reachability(context, verb).await,
-            Verb::Label(args) => verb::label::label(context, args).await,
-            Verb::Events(args) => verb::events::events(context, args.id.as_deref()).await,
-            Verb::Doctor => verb::doctor::doctor(context).await,
-            Verb::Operate { operation } => verb::operate::operate(context, &operation).await,
-            Verb::Completions { .. }
-            | Verb::Man { .. }
-            | Verb::Docs { .. }
-            | Verb::Profiles { .. }
-            | Verb::Extensions { .. } => Err(UserError::new(ErrorCode::Internal, "a verb was dispatched twice")),
-        }
-    });
+    let outcome = runtime.block_on(work);
     // The process ends right after this: threads that still wait inside the runtime must not be waited for.
     std::mem::forget(runtime);
     outcome
@@ -125,7 +145,7 @@ fn verb_of(words: &[String]) -> Option<&str> {
 pub(crate) fn command() -> clap::Command {
     let mut command = Cli::command();
     command.build();
-    command
+    command.term_width(100)
 }
 
 #[cfg(test)]

@@ -8,10 +8,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0 done · 1 a bug of ours · 2 wrong command line · 3 wrong profile, input or ttl · 4 not found or ambiguous
-  5 wrong state or busy · 6 cannot be done or enforced here · 7 the backend failed · 8 the database cannot be used
-  9 a deadline passed · 10 absence could not be proven · 130 interrupted, and undone
-  `run` and `exec` return the command's own code, and 125 for every error of sandboxer itself.";
+    0  done
+    1  a bug of ours
+    2  the command line makes no sense
+    3  a profile, input, label or ttl is wrong
+    4  not found, or a beginning that fits several ids
+    5  wrong state, or somebody else is working on it
+    6  cannot be enforced or done here
+    7  the backend failed
+    8  the database cannot be used
+    9  a deadline passed
+   10  absence could not be proven
+  130  interrupted, and undone
+`run` and `exec` return the command's own code, and 125 for every error of sandboxer itself.";
 
 /// Isolated environments by name: created in milliseconds, kept to their time, removed with proof.
 #[derive(Debug, Parser)]
@@ -24,7 +33,7 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// Options every verb takes.
+// Options every verb takes.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
@@ -64,7 +73,7 @@ pub(crate) enum ColorMode {
     Never,
 }
 
-/// What to do.
+// What to do.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Verb {
@@ -77,7 +86,8 @@ Examples:
     Create(CreateArgs),
     /// Create a sandbox, run one command in it, destroy it; returns the command's exit code
     #[command(after_help = "\
-The exit code is the command's own (128 + n when signal n killed it), and 125 when sandboxer itself failed.
+The exit code is the command's own (128 + n when signal n killed it), and 125 when sandboxer
+itself failed.
 
 Examples:
   sandboxer run -- uname -a
@@ -86,8 +96,8 @@ Examples:
     Run(RunArgs),
     /// Run a command in a sandbox; returns its exit code
     #[command(after_help = "\
-The command starts in the workspace. The exit code is the command's own (128 + n when signal n killed it), and 125
-when sandboxer itself failed.
+The command starts in the workspace. The exit code is the command's own (128 + n when signal n
+killed it), and 125 when sandboxer itself failed.
 
 Examples:
   sandboxer exec sbx-01k -- ls -l
@@ -175,14 +185,29 @@ Example:
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+/// Verbs people never see, so that neither help, completions nor manual name them.
+#[derive(Debug, Parser)]
+#[command(name = "sandboxer", hide = true)]
+pub(crate) struct Internal {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) verb: InternalVerb,
+}
+
+// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InternalVerb {
     /// Carry out an accepted operation; started by `create --no-wait`
-    #[command(name = "__operate", hide = true)]
+    #[command(name = "__operate")]
     Operate {
         /// The operation
         operation: String,
     },
     /// Print reference documentation as Markdown
-    #[command(name = "__docs", hide = true)]
+    #[command(name = "__docs")]
     Docs {
         /// Which page
         #[arg(value_enum)]
@@ -199,7 +224,7 @@ pub(crate) enum DocsPage {
     Env,
 }
 
-/// One sandbox.
+// One sandbox.
 #[derive(Debug, Args)]
 pub(crate) struct IdArg {
     /// Id of the sandbox, or any unique beginning of it
@@ -207,7 +232,7 @@ pub(crate) struct IdArg {
     pub(crate) id: String,
 }
 
-/// What a sandbox is made from.
+// What a sandbox is made from.
 #[derive(Debug, Args)]
 pub(crate) struct RecipeArgs {
     /// Profile id, or path of a profile file [default: profile.sandbox-canary]
@@ -239,7 +264,7 @@ pub(crate) struct RecipeArgs {
     pub(crate) labels: Vec<String>,
 }
 
-/// `create`.
+// `create`.
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
@@ -252,7 +277,7 @@ pub(crate) struct CreateArgs {
     pub(crate) dry_run: bool,
 }
 
-/// `run`.
+// `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -264,7 +289,7 @@ pub(crate) struct RunArgs {
     pub(crate) timings: bool,
 }
 
-/// `exec`.
+// `exec`.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
     /// Id of the sandbox, or any unique beginning of it
@@ -277,7 +302,7 @@ pub(crate) struct ExecArgs {
     pub(crate) detach: bool,
 }
 
-/// A command to run inside.
+// A command to run inside.
 #[derive(Debug, Args)]
 pub(crate) struct CommandArgs {
     /// Give the command a terminal
@@ -297,7 +322,7 @@ pub(crate) struct CommandArgs {
     pub(crate) argv: Vec<OsString>,
 }
 
-/// `list`.
+// `list`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only in this state; may be repeated
@@ -317,7 +342,7 @@ pub(crate) struct ListArgs {
     pub(crate) all: bool,
 }
 
-/// `wait`.
+// `wait`.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
     /// Id of the sandbox, or any unique beginning of it
@@ -331,7 +356,7 @@ pub(crate) struct WaitArgs {
     pub(crate) timeout: String,
 }
 
-/// `destroy`.
+// `destroy`.
 #[derive(Debug, Args)]
 pub(crate) struct DestroyArgs {
     /// Ids of sandboxes, or any unique beginnings of them
@@ -339,7 +364,7 @@ pub(crate) struct DestroyArgs {
     pub(crate) ids: Vec<String>,
 }
 
-/// `extend-ttl`.
+// `extend-ttl`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("deadline").required(true).args(["duration", "until"]))]
 pub(crate) struct ExtendTtlArgs {
@@ -354,7 +379,7 @@ pub(crate) struct ExtendTtlArgs {
     pub(crate) until: Option<String>,
 }
 
-/// `expire`.
+// `expire`.
 #[derive(Debug, Args)]
 pub(crate) struct ExpireArgs {
     /// Remove them; without this they are only shown
@@ -362,7 +387,7 @@ pub(crate) struct ExpireArgs {
     pub(crate) apply: bool,
 }
 
-/// `label`.
+// `label`.
 #[derive(Debug, Args)]
 pub(crate) struct LabelArgs {
     /// Id of the sandbox, or any unique beginning of it
@@ -373,7 +398,7 @@ pub(crate) struct LabelArgs {
     pub(crate) changes: Vec<String>,
 }
 
-/// `events`.
+// `events`.
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     /// Id of the sandbox, or any unique beginning of it; all of them when left out
@@ -381,7 +406,7 @@ pub(crate) struct EventsArgs {
     pub(crate) id: Option<String>,
 }
 
-/// `reachability …`.
+// `reachability …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReachabilityVerb {
     /// Show how a sandbox is reached
@@ -389,7 +414,7 @@ pub(crate) enum ReachabilityVerb {
     Show(IdArg),
 }
 
-/// `profiles …`.
+// `profiles …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProfilesVerb {
     /// List profiles, and the files that are broken
@@ -410,7 +435,7 @@ pub(crate) enum ProfilesVerb {
     },
 }
 
-/// `extensions …`.
+// `extensions …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExtensionsVerb {
     /// List extensions

@@ -124,9 +124,8 @@ pub(crate) fn limit_row(limit: &sandboxer_model::isolation::Limit) -> [String; 2
 fn start_operating(context: &Context, operation: &str) -> Result<(), UserError> {
     use std::process::{Command, Stdio};
     Command::new("/proc/self/exe")
-        .arg("--data-dir")
+        .args(["__operate", operation, "--quiet", "--data-dir"])
         .arg(&context.data_dir)
-        .args(["--quiet", "__operate", operation])
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

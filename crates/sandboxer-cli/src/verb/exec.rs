@@ -51,7 +51,7 @@ pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserEr
     if let Some(bridge) = bridge {
         bridge.finish();
     }
-    Ok(exit?)
+    exit
 }
 
 async fn wait(session: &mut dyn ExecSession) -> Result<u8, UserError> {
