@@ -15,6 +15,7 @@
 //! | [`operation`] | durable multi-step jobs |
 //! | [`event`] | what happened, in order |
 //! | [`money`] | micro-units, quotes and meters |
+//! | [`schema`], [`reference`] | JSON Schemas and reference pages made from the types |
 //! | [`error`] | error codes, exit codes and the one error shape users see |
 
 pub mod cleanup;
@@ -29,5 +30,7 @@ pub mod money;
 pub mod operation;
 pub mod profile;
 pub mod reachability;
+pub mod reference;
 pub mod route;
 pub mod sandbox;
+pub mod schema;

@@ -12,14 +12,17 @@ use crate::duration::Span;
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// `profile.<slug>`, slug of `a-z0-9-`.
+    #[schemars(regex(pattern = r"^profile\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub id: String,
     /// Version of the recipe, `MAJOR.MINOR.PATCH`.
     #[serde(default = "default_version")]
+    #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+$"))]
     pub version: String,
     /// What it is for, one line.
     #[serde(default)]
     pub description: String,
     /// The backend it is written for, `ext.<name>`.
+    #[schemars(regex(pattern = r"^ext\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub extension: String,
     /// How strongly it must be isolated.
     #[serde(default)]
@@ -196,6 +199,7 @@ impl Default for Ttl {
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
     /// CPUs, may be a fraction. Between 0.01 and 1024.
+    #[schemars(range(min = 0.01, max = 1024))]
     pub cpu: Option<f64>,
     /// Memory in MiB.
     pub memory_mb: Option<u64>,

@@ -100,6 +100,9 @@ impl<'a> Checker<'a> {
         let properties = schema.get("properties").and_then(Json::as_object);
         let others = schema.get("additionalProperties");
         for entry in entries {
+            if self.found.len() >= MAX_FOUND {
+                return;
+            }
             let here = join(path, &entry.key);
             let at = if matches!(entry.value.value, Value::Null) {
                 entry.place
@@ -122,7 +125,21 @@ impl<'a> Checker<'a> {
             .into_iter()
             .flatten()
             .filter_map(Json::as_str);
-        for name in required.filter(|name| entries.iter().all(|entry| entry.key != **name)) {
+        // A misspelt key was reported above with the right one; saying that this one is missing would be noise.
+        let keys = || {
+            properties
+                .into_iter()
+                .flat_map(|known| known.keys())
+                .map(String::as_str)
+        };
+        let misspelt = |name: &str| {
+            let unknown = |entry: &&Entry| properties.is_some_and(|known| !known.contains_key(&entry.key));
+            entries
+                .iter()
+                .filter(unknown)
+                .any(|entry| nearest(&entry.key, keys()) == Some(name))
+        };
+        for name in required.filter(|name| entries.iter().all(|entry| entry.key != **name) && !misspelt(name)) {
             let about = properties
                 .and_then(|known| known.get(name))
                 .and_then(|known| known.get("description"));

@@ -128,7 +128,7 @@ fn name(host: &str, port: Option<u16>) -> Result<Destination, String> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    if bare.len() > 253 || !labels.iter().all(|label| good(label)) {
+    if bare.len() > 253 || !labels.iter().all(good) {
         return Err("is neither a DNS name nor an address block such as 10.0.0.0/8".to_owned());
     }
     if labels.len() < 2 {
