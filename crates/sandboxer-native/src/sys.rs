@@ -29,6 +29,9 @@ pub(crate) enum Cloned {
     Parent(i32, OwnedFd),
 }
 
+/// Wider than libc's constant of the same name.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 #[repr(C)]
 #[derive(Default)]
 struct CloneArgs {
@@ -55,7 +58,7 @@ pub(crate) fn clone_process(namespaces: u64, into_cgroup: Option<BorrowedFd<'_>>
         ..CloneArgs::default()
     };
     if let Some(cgroup) = into_cgroup {
-        args.flags |= libc::CLONE_INTO_CGROUP as u64;
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: the struct is a valid clone_args of the size given; without CLONE_VM and with a null stack this is a
@@ -447,4 +450,11 @@ pub(crate) fn restrict_cpus(count: usize) -> io::Result<()> {
 pub(crate) fn set_not_dumpable() -> io::Result<()> {
     prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)?;
     Ok(())
+}
+
+/// The newest Landlock rules this kernel knows; `None` without Landlock.
+pub(crate) fn landlock_abi() -> Option<i64> {
+    const VERSION: u32 = 1;
+    // SAFETY: with this flag the kernel reads no rule set.
+    check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) }).ok()
 }

@@ -1,0 +1,116 @@
+//! Pid 1 seals itself before it serves anybody: what it gives up, every command lacks too, with nothing to forget.
+
+use landlock::{
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope,
+};
+use sandboxer_model::isolation::{Mechanism, MechanismState};
+
+use crate::error::{Kind, NativeError, Tried};
+use crate::idmap::INSIDE_UID;
+use crate::init::{Birth, rootfs};
+use crate::sys;
+use crate::weaken;
+
+/// Limits that are set on the process itself, where no control group holds them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ProcessLimits {
+    /// Processes of the user namespace.
+    pub(crate) processes: Option<u64>,
+    /// Whole CPUs.
+    pub(crate) cpus: Option<usize>,
+}
+
+const SECUREBITS_ALL_LOCKED: u64 = 0xff & !(1 << 4);
+
+/// Gives up everything commands must not have. Any failure ends the sandbox.
+pub(crate) fn seal(birth: &Birth) -> Result<Vec<Mechanism>, NativeError> {
+    let mut report = Vec::new();
+    let mut enforced = |name: &str, detail: &str| {
+        report.push(Mechanism { name: name.to_owned(), state: MechanismState::Enforced, detail: detail.to_owned() });
+    };
+    process_limits(&birth.process_limits)?;
+    if !weaken::is_off("capabilities") {
+        // Bits 0-3, 5-7: no root magic, no set-uid fix-up, no keep-caps, no ambient, all locked. (Bit 4 is KEEP_CAPS.)
+        sys::prctl(libc::PR_SET_SECUREBITS, SECUREBITS_ALL_LOCKED, 0, 0, 0).tried("lock the secure bits")?;
+        sys::drop_capabilities().tried("drop capabilities")?;
+        enforced("capabilities", "none, and none can be had");
+    }
+    if birth.rootful && !weaken::is_off("user") {
+        become_inside_user()?;
+    }
+    if !weaken::is_off("no_new_privs") {
+        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).tried("set no_new_privs")?;
+        enforced("no_new_privs", "set-user-id programs gain nothing");
+    }
+    sys::set_not_dumpable().tried("close pid 1 to its children")?;
+    if !weaken::is_off("landlock") {
+        report.push(landlock_rules()?);
+    }
+    if !weaken::is_off("seccomp") {
+        birth.filter.install().tried("install the seccomp filter")?;
+        report.push(Mechanism {
+            name: "seccomp".to_owned(),
+            state: MechanismState::Enforced,
+            detail: "namespaces, mounts, devices, keys, kernel interfaces, raw and exotic sockets are refused".to_owned(),
+        });
+    }
+    Ok(report)
+}
+
+fn become_inside_user() -> Result<(), NativeError> {
+    sys::become_user(INSIDE_UID, INSIDE_UID, false).tried("become the sandbox's user")
+}
+
+fn process_limits(limits: &ProcessLimits) -> Result<(), NativeError> {
+    sys::set_rlimit(libc::RLIMIT_CORE, 0, 0).tried("forbid core dumps")?;
+    if let Ok((_, hard)) = sys::rlimit(libc::RLIMIT_NOFILE) {
+        let hard = hard.min(524_288);
+        sys::set_rlimit(libc::RLIMIT_NOFILE, hard.min(4096), hard).tried("limit open files")?;
+    }
+    if let Some(processes) = limits.processes {
+        // Pid 1 counts too.
+        sys::set_rlimit(libc::RLIMIT_NPROC, processes + 1, processes + 1).tried("limit processes")?;
+    }
+    if let Some(cpus) = limits.cpus {
+        sys::restrict_cpus(cpus).tried("limit CPUs")?;
+    }
+    Ok(())
+}
+
+/// A second wall behind the mounts: what may be written at all, and no signals or abstract sockets out.
+fn landlock_rules() -> Result<Mechanism, NativeError> {
+    let newest = ABI::V6;
+    let failed = |error: landlock::RulesetError| NativeError::new(Kind::Failed, format!("cannot set up Landlock: {error}"));
+    let read = AccessFs::from_read(newest);
+    let write: BitFlags<AccessFs> = AccessFs::from_all(newest) & !AccessFs::MakeChar & !AccessFs::MakeBlock;
+    let file_write = AccessFs::from_read(newest) | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
+
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(newest))
+        .and_then(|rules| rules.scope(Scope::AbstractUnixSocket | Scope::Signal))
+        .and_then(Ruleset::create)
+        .map_err(failed)?;
+    let everywhere: &[(&str, BitFlags<AccessFs>)] = &[
+        ("/", read),
+        ("/proc", file_write),
+        ("/dev", file_write),
+        ("/dev/shm", write),
+        ("/tmp", write),
+        (rootfs::HOME, write),
+        (rootfs::WORKSPACE, write),
+    ];
+    for (path, access) in everywhere {
+        // The workspace may be absent by profile.
+        let Ok(fd) = PathFd::new(path) else { continue };
+        ruleset = ruleset.add_rule(PathBeneath::new(fd, *access)).map_err(failed)?;
+    }
+    let status = ruleset.restrict_self().map_err(failed)?;
+    let (state, detail) = match status.ruleset {
+        RulesetStatus::FullyEnforced => (MechanismState::Enforced, "writes outside the workspace, /tmp and home are refused a second time; no signals or abstract sockets out"),
+        RulesetStatus::PartiallyEnforced => (MechanismState::Degraded, "this kernel knows only a part of the rules; mounts and namespaces enforce them all"),
+        RulesetStatus::NotEnforced => (MechanismState::Missing, "this kernel has no Landlock; mounts and namespaces enforce the same rules"),
+    };
+    Ok(Mechanism { name: "landlock".to_owned(), state, detail: detail.to_owned() })
+}

@@ -1,0 +1,158 @@
+//! The keeper's loop: waits for pid 1 to end or for a caller to ask, and cleans up when either happens.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, pidfd_send_signal};
+use sandboxer_model::cleanup::CleanupItem;
+use sandboxer_model::cleanup::Presence;
+use sandboxer_model::money::Usage;
+
+use crate::cgroup;
+use crate::fence;
+use crate::files;
+use crate::identity;
+use crate::reap;
+use crate::shim::Prepared;
+use crate::shim::launch::Kept;
+use crate::spec::{EXIT_DEADLINE, EndedRecord, FromShim, How, ToShim};
+use crate::sys::{self, ChildEnd};
+use crate::watchdog;
+use crate::wire;
+
+/// Most callers at once.
+const MAX_CALLERS: usize = 64;
+
+/// Keeps the sandbox until it ends; the exit code of the keeper.
+pub(crate) fn run(caller: OwnedFd, kept: Kept, _prepared: Prepared) -> i32 {
+    let mut callers = vec![caller];
+    let mut watch = watchdog::Watch::new(&kept);
+    loop {
+        let mut fds =
+            vec![PollFd::new(&kept.init_fd, PollFlags::IN), PollFd::new(&kept.listener, accept_flags(callers.len()))];
+        fds.extend(callers.iter().map(|caller| PollFd::new(caller, PollFlags::IN)));
+        let timeout = watch.period().map(timespec);
+        let polled = poll(&mut fds, timeout.as_ref());
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        if polled.is_err() {
+            continue;
+        }
+        if ready[0] {
+            return ended_by_itself(&kept, watch.verdict());
+        }
+        if watch.is_over_limit(&kept) {
+            let _ = pidfd_send_signal(&kept.init_fd, Signal::KILL);
+            continue;
+        }
+        let mut index = 0;
+        for is_ready in ready.iter().skip(2) {
+            if !is_ready {
+                index += 1;
+                continue;
+            }
+            match wire::recv_json::<ToShim>(callers[index].as_fd()) {
+                Ok(Some(ToShim::Destroy { epoch })) => match destroy(&kept, epoch) {
+                    Ok(answer) => {
+                        let _ = wire::send_json(callers[index].as_fd(), &answer);
+                        return 0;
+                    }
+                    Err(refusal) => {
+                        let _ = wire::send_json(callers[index].as_fd(), &refusal);
+                        index += 1;
+                    }
+                },
+                Ok(Some(ToShim::Usage)) => {
+                    let _ = wire::send_json(callers[index].as_fd(), &FromShim::Usage(usage_now(&kept)));
+                    index += 1;
+                }
+                Ok(Some(ToShim::Launch(_))) => index += 1,
+                Ok(None) | Err(_) => {
+                    callers.swap_remove(index);
+                    // The list changed under the flags that were read from it: the next turn sees the rest.
+                    break;
+                }
+            }
+        }
+        if ready[1]
+            && let Ok(socket) = rustix::net::accept_with(&kept.listener, rustix::net::SocketFlags::CLOEXEC)
+        {
+            callers.push(socket);
+        }
+    }
+}
+
+fn accept_flags(callers: usize) -> PollFlags {
+    if callers < MAX_CALLERS { PollFlags::IN } else { PollFlags::empty() }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(0), tv_nsec: i64::from(duration.subsec_nanos()) }
+}
+
+fn usage_now(kept: &Kept) -> Usage {
+    let accounted = cgroup::usage(&kept.cgroups);
+    if accounted.cpu_us.is_some() { accounted } else { watchdog::sample(kept.init_pid) }
+}
+
+/// Kills pid 1, waits for it, and says what the sandbox used.
+fn end(kept: &Kept) -> (Usage, Option<ChildEnd>) {
+    let _ = pidfd_send_signal(&kept.init_fd, Signal::KILL);
+    let reaped = sys::reap(kept.init_pid, true).ok().flatten();
+    let mut usage = cgroup::usage(&kept.cgroups);
+    if usage.cpu_us.is_none() {
+        usage.cpu_us = reaped.as_ref().map(|reaped| reaped.cpu_us);
+        usage.memory_peak_bytes = reaped.as_ref().map(|reaped| reaped.max_rss_kib * 1024);
+        usage.estimated = true;
+    }
+    (usage, reaped.map(|reaped| reaped.end))
+}
+
+fn destroy(kept: &Kept, epoch: u64) -> Result<FromShim, FromShim> {
+    let highest = fence::highest(&kept.layout, &kept.spec.id);
+    if let Err(error) = fence::check(&kept.layout, &kept.spec.id, epoch) {
+        return Err(FromShim::Refused(error));
+    }
+    let (usage, _) = end(kept);
+    if epoch > highest
+        && let Err(error) = fence::leave(&kept.layout, &kept.spec.id, epoch)
+    {
+        return Err(FromShim::Refused(error));
+    }
+    let mut report = reap::remove_all(&kept.layout, &kept.home, &kept.spec.id);
+    // It was ended and reaped here, before the look.
+    if let Some(process) = report.items.iter_mut().find(|item| item.kind == "process") {
+        process.found = true;
+    }
+    report.items.push(namespaces_gone());
+    Ok(FromShim::Destroyed { report, usage })
+}
+
+/// Mounts, network and the rest live in namespaces that only the sandbox's processes held.
+fn namespaces_gone() -> CleanupItem {
+    CleanupItem {
+        kind: "namespaces".to_owned(),
+        name: "mount, network, pid, ipc, uts, user, cgroup".to_owned(),
+        found: true,
+        now: Presence::Absent,
+        detail: "ended with the last process, which was waited for".to_owned(),
+    }
+}
+
+/// Pid 1 ended without a caller: removes what is left, and leaves a note of how it ended for the next one who looks.
+fn ended_by_itself(kept: &Kept, verdict: Option<How>) -> i32 {
+    let oom = cgroup::oom_kills(&kept.cgroups);
+    let (usage, exit) = end(kept);
+    let how = match (exit, verdict) {
+        (_, Some(how)) => how,
+        (Some(ChildEnd::Code(EXIT_DEADLINE)), None) => How::Deadline,
+        (_, None) if oom > 0 => How::OutOfMemory,
+        _ => How::Killed,
+    };
+    let note = EndedRecord { how, at_ms: identity::unix_ms(), usage };
+    // The note first: whoever sees the sandbox gone finds out why.
+    let _ = files::replace_json(&kept.home.ended(), &note);
+    reap::remove_contents_after_end(&kept.layout, &kept.home, &kept.spec.id);
+    0
+}
