@@ -40,12 +40,6 @@ enum Task {
     /// Times commands for `bench` inside another mount namespace.
     #[command(name = "__timer", hide = true)]
     Timer,
-    /// Opens a store and makes one durable commit: the floor under every command.
-    #[command(name = "__store-floor", hide = true)]
-    StoreFloor {
-        /// Directory of the database.
-        directory: std::path::PathBuf,
-    },
 }
 
 fn main() -> std::process::ExitCode {
@@ -55,7 +49,6 @@ fn main() -> std::process::ExitCode {
         Task::Generate(options) => generate::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Timer => bench::timer::serve(),
-        Task::StoreFloor { directory } => bench::store_floor::run(&directory),
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

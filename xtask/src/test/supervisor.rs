@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions};
 
 use super::tally::Tally;
 use crate::{Outcome, process};
@@ -60,12 +60,17 @@ impl Supervisor {
         }
     }
 
+    /// Reaps what has ended, as the first process of a machine does.
+    pub(crate) fn reap(&self) {
+        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+    }
+
     /// Reaps what has ended; returns the processes that are left below us, with their command lines. Gives them until
     /// the deadline to end by themselves.
     pub(crate) fn left_over(&self, patience: Duration) -> Vec<(u32, String)> {
         let deadline = Instant::now() + patience;
         loop {
-            while let Ok(Some((_, _status))) = rustix::process::wait(WaitOptions::NOHANG) as Reaped {}
+            self.reap();
             let left = descendants(std::process::id());
             if left.is_empty() || Instant::now() >= deadline {
                 return left;
@@ -81,8 +86,6 @@ impl Supervisor {
         }
     }
 }
-
-type Reaped = rustix::io::Result<Option<(Pid, WaitStatus)>>;
 
 fn reader(pipe: impl Read + Send + 'static, tally: Arc<Mutex<Tally>>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {

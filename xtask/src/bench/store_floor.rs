@@ -1,3 +1,0 @@
-pub(crate) fn run(_directory: &std::path::Path) -> crate::Outcome {
-    Ok(())
-}
