@@ -11,7 +11,7 @@ fn main() {
     }
     let root = std::path::PathBuf::from(std::env::args().nth(1).unwrap());
     let rounds: u32 = std::env::args().nth(2).map_or(1, |n| n.parse().unwrap());
-    let repo = std::env::args().nth(3).map(Into::into);
+    let repo = std::env::args().nth(3).filter(|s| !s.is_empty()).map(Into::into);
     let argv: Vec<Vec<u8>> = std::env::args().skip(4).map(String::into_bytes).collect();
     let runtime = Runtime::new(&root);
     let mut all = Vec::new();

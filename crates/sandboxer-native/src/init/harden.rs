@@ -33,11 +33,14 @@ pub(crate) fn seal(birth: &Birth) -> Result<Vec<Mechanism>, NativeError> {
     if !weaken::is_off("capabilities") {
         // Bits 0-3, 5-7: no root magic, no set-uid fix-up, no keep-caps, no ambient, all locked. (Bit 4 is KEEP_CAPS.)
         sys::prctl(libc::PR_SET_SECUREBITS, SECUREBITS_ALL_LOCKED, 0, 0, 0).tried("lock the secure bits")?;
+    }
+    // Changing the user takes a capability, so it comes before they go.
+    if birth.rootful && !weaken::is_off("user") {
+        sys::become_user(INSIDE_UID, INSIDE_UID, false).tried("become the sandbox's user")?;
+    }
+    if !weaken::is_off("capabilities") {
         sys::drop_capabilities().tried("drop capabilities")?;
         enforced("capabilities", "none, and none can be had");
-    }
-    if birth.rootful && !weaken::is_off("user") {
-        become_inside_user()?;
     }
     if !weaken::is_off("no_new_privs") {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).tried("set no_new_privs")?;
@@ -56,10 +59,6 @@ pub(crate) fn seal(birth: &Birth) -> Result<Vec<Mechanism>, NativeError> {
         });
     }
     Ok(report)
-}
-
-fn become_inside_user() -> Result<(), NativeError> {
-    sys::become_user(INSIDE_UID, INSIDE_UID, false).tried("become the sandbox's user")
 }
 
 fn process_limits(limits: &ProcessLimits) -> Result<(), NativeError> {

@@ -64,6 +64,8 @@ pub(crate) fn run(birth: Birth) -> ! {
 }
 
 fn set_up(birth: &Birth) -> Result<serve::Session, NativeError> {
+    // What is made for the sandbox is for its user to see, unlike what the keeper makes on the host.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let signals = sys::child_signal_fd().tried("watch for ended commands")?;
     cgroup::enter(&birth.doors).tried("join the control groups")?;
     sys::unshare(libc::CLONE_NEWCGROUP).tried("make a cgroup namespace")?;

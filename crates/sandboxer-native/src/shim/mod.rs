@@ -44,6 +44,8 @@ pub(crate) fn main() -> i32 {
     let launched = filter.and_then(|filter| launch::launch(&spec, &prepared, filter));
     match launched {
         Ok(launched) => {
+            // Only now: the id maps of a child of a closed process could not be written without root.
+            let _ = sys::set_not_dumpable();
             let answer = FromShim::Launched(Box::new(launched.answer.clone()));
             let _ = wire::send_json(caller.as_fd(), &answer);
             supervise::run(caller, launched, prepared)
@@ -69,6 +71,5 @@ fn detach() -> Option<OwnedFd> {
     if std::os::fd::AsRawFd::as_raw_fd(&null) == 0 {
         std::mem::forget(null);
     }
-    sys::set_not_dumpable().ok()?;
     Some(socket)
 }
