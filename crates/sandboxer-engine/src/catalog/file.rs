@@ -14,6 +14,8 @@ use super::layer::{REPOSITORY_DIR, Shelf};
 /// Most entries of one directory that are looked at.
 const MAX_ENTRIES: usize = 1000;
 
+const OUTSIDE: &str = "it is a link that leads out of the repository";
+
 /// The bytes of a file the user named; `None` when there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     match rustix::fs::open(path, flags(), Mode::empty()) {
@@ -24,9 +26,18 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
 
 /// The bytes of the file `name` on a shelf; `None` when there is none.
 pub(super) fn read_on(shelf: &Shelf, name: &str, working_dir: &Path) -> Result<Option<Vec<u8>>, String> {
-    let Some(root) = &shelf.root else {
-        return read(&shelf.dir.join(name));
+    let bytes = match &shelf.root {
+        Some(root) => read_beneath(root, name, working_dir)?,
+        None => read(&shelf.dir.join(name))?,
     };
+    // A link to nothing must not make way for a farther profile of the same name.
+    if bytes.is_none() && is_on(shelf, name) {
+        return Err("it is a link that leads nowhere".to_owned());
+    }
+    Ok(bytes)
+}
+
+fn read_beneath(root: &Path, name: &str, working_dir: &Path) -> Result<Option<Vec<u8>>, String> {
     let directory = match rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(directory) => directory,
         Err(errno) => return absent_or(errno),
@@ -35,10 +46,11 @@ pub(super) fn read_on(shelf: &Shelf, name: &str, working_dir: &Path) -> Result<O
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let file = match rustix::fs::openat2(&directory, &inside, flags(), Mode::empty(), resolve) {
         Ok(fd) => File::from(fd),
-        Err(Errno::XDEV | Errno::LOOP) => return Err("it is a link that leads out of the repository".to_owned()),
+        Err(Errno::XDEV) => return Err(OUTSIDE.to_owned()),
+        Err(Errno::LOOP) => return Err("it is a link that runs in a circle".to_owned()),
         // Kernels before 5.6, and filters that do not know the call: resolve first, then compare.
         Err(Errno::NOSYS | Errno::PERM) => {
-            let path = shelf.dir.join(name);
+            let path = root.join(&inside);
             match (path.canonicalize(), root.canonicalize()) {
                 (Ok(real), Ok(root)) if real.starts_with(&root) => {
                     match rustix::fs::open(&real, flags() | OFlags::NOFOLLOW, Mode::empty()) {
@@ -46,7 +58,7 @@ pub(super) fn read_on(shelf: &Shelf, name: &str, working_dir: &Path) -> Result<O
                         Err(errno) => return absent_or(errno),
                     }
                 }
-                (Ok(_), Ok(_)) => return Err("it is a link that leads out of the repository".to_owned()),
+                (Ok(_), Ok(_)) => return Err(OUTSIDE.to_owned()),
                 _ => return Ok(None),
             }
         }

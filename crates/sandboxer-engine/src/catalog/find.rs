@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sandboxer_model::document::{Diagnostic, Place, decode, is_profile_id, nearest, parse_profile};
+use sandboxer_model::document::{Diagnostic, Place, decode, is_profile_id, nearest, parse_profile, read_checked};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::profile::{Profile, Trust};
 use schemars::JsonSchema;
@@ -101,7 +101,7 @@ impl Catalog {
                 })
             }
             (None, Some(text)) => {
-                let profile = parse_profile(name, text).map_err(|problems| invalid(name, &problems))?;
+                let profile = read_checked(name, text).map_err(|problems| invalid(name, &problems))?;
                 Ok(Resolved {
                     profile,
                     source: SHIPPED.to_owned(),
@@ -147,7 +147,7 @@ impl Catalog {
             }
         }
         for (id, text) in shipped::SHIPPED {
-            match (listed.get_mut(*id), parse_profile(id, text)) {
+            match (listed.get_mut(*id), read_checked(id, text)) {
                 (Some(Some(nearer)), _) => nearer.shadowed.push(SHIPPED.to_owned()),
                 (Some(None), _) => {}
                 (None, Ok(profile)) => {

@@ -97,7 +97,8 @@ fn hostile(c: char) -> bool {
 fn excerpt(text: &str, place: Place) -> Option<String> {
     let line = text.lines().nth(place.line.checked_sub(1)? as usize)?;
     let column = place.column.max(1) as usize - 1;
-    let skip = column.saturating_sub(SHOWN * 2 / 3);
+    let long = line.chars().take(SHOWN + 1).count() > SHOWN;
+    let skip = if long { column.saturating_sub(SHOWN * 2 / 3) } else { 0 };
     let shown: String = line.chars().skip(skip).take(SHOWN).collect();
     if shown.trim().is_empty() {
         return None;

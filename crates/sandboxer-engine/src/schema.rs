@@ -1,0 +1,20 @@
+//! JSON Schemas of what the engine and the extension SDK show. Generated, checked in under `docs/schemas/`.
+
+use sandboxer_extension::Manifest;
+use sandboxer_model::schema::of;
+
+use crate::api::{Created, Destroyed, ExpireAction, Explanation, Plan};
+use crate::catalog::Listed;
+
+/// File name and text of each schema that `sandboxer_model::schema::all` does not have.
+pub fn all() -> Vec<(&'static str, String)> {
+    vec![
+        ("created.schema.json", of::<Created>()),
+        ("destroyed.schema.json", of::<Destroyed>()),
+        ("expire-action.schema.json", of::<ExpireAction>()),
+        ("explanation.schema.json", of::<Explanation>()),
+        ("listed-profile.schema.json", of::<Listed>()),
+        ("manifest.schema.json", of::<Manifest>()),
+        ("plan.schema.json", of::<Plan>()),
+    ]
+}
