@@ -1,5 +1,7 @@
 //! From nothing to nothing, once and again.
 
+use std::time::Duration;
+
 use sandboxer_extension::{ErrorKind, Inventory};
 use sandboxer_model::cleanup::Presence;
 
@@ -100,6 +102,8 @@ async fn provision_twice_at_once_is_once(bench: &Bench<'_>) -> Outcome {
 
 async fn wait_ready_twice_agrees(bench: &Bench<'_>) -> Outcome {
     let (target, first) = bench.up(&bench.request()).await?;
+    // Long enough for a deadline that is counted anew to differ.
+    bench.subject.clock.sleep(Duration::from_millis(50)).await;
     let again = bench
         .wait_ready(1, &target)
         .await
@@ -175,35 +179,49 @@ async fn teardown_before_ready(bench: &Bench<'_>) -> Outcome {
     bench.down(2, &bench.target(&request, handle)).await
 }
 
+/// Head starts: so many turns of the scheduler, then so much time.
+const HEAD_STARTS: [(usize, u64); 9] = [(0, 0), (1, 0), (2, 0), (4, 0), (16, 0), (64, 0), (0, 1), (0, 3), (0, 9)];
+
+async fn head_start(bench: &Bench<'_>, (turns, milliseconds): (usize, u64)) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
+    }
+    if milliseconds > 0 {
+        bench.subject.clock.sleep(Duration::from_millis(milliseconds)).await;
+    }
+}
+
 async fn teardown_beats_a_running_provision(bench: &Bench<'_>) -> Outcome {
-    let request = bench.request();
-    let target = bench.bare_target(&request);
-    let (made, removed) = tokio::join!(bench.provision(1, &request), bench.teardown(2, &target));
-    let report = removed.map_err(failed("teardown"))?;
-    ensure!(
-        report.verified == Presence::Absent,
-        "teardown left {:?}",
-        report.leftovers()
-    );
-    bench.expect_absent(&target).await.map_err(|stop| match stop {
-        Stop::Failed(why) => Stop::Failed(format!("provision answered {made:?}; {why}")),
-        skipped => skipped,
-    })
+    for start in HEAD_STARTS {
+        let request = bench.request();
+        let target = bench.bare_target(&request);
+        let teardown = async {
+            head_start(bench, start).await;
+            bench.teardown(2, &target).await
+        };
+        let (made, removed) = tokio::join!(biased; bench.provision(1, &request), teardown);
+        let report = removed.map_err(failed("teardown"))?;
+        ensure!(
+            report.verified == Presence::Absent,
+            "teardown left {:?}",
+            report.leftovers()
+        );
+        bench.expect_absent(&target).await.map_err(|stop| match stop {
+            Stop::Failed(why) => Stop::Failed(format!("provision answered {made:?}; {why}")),
+            skipped => skipped,
+        })?;
+    }
+    Ok(())
 }
 
 async fn abandoned_provision_can_be_torn_down(bench: &Bench<'_>) -> Outcome {
-    // The caller goes away after its first, second, fourth … turn: at as many places of the work.
-    for turns in [1, 2, 4, 8, 64, 512] {
+    // The caller goes away at as many places of the work.
+    for start in HEAD_STARTS {
         let request = bench.request();
-        let give_up = async {
-            for _ in 0..turns {
-                tokio::task::yield_now().await;
-            }
-        };
         tokio::select! {
             biased;
             _ = bench.provision(1, &request) => {}
-            () = give_up => {}
+            () = head_start(bench, start) => {}
         }
         bench.down(2, &bench.bare_target(&request)).await?;
     }

@@ -1,0 +1,176 @@
+//! Time under the test's control.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sandboxer_extension::async_trait;
+use sandboxer_extension::port::Clock;
+use tokio::sync::Notify;
+
+/// A clock that moves only when a test says so, or when somebody sleeps.
+pub struct TestClock {
+    state: Mutex<State>,
+    moved: Notify,
+}
+
+struct State {
+    now: Timestamp,
+    monotonic: Duration,
+    sleep: Sleep,
+}
+
+/// What sleeping does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sleep {
+    /// Time jumps to the end of the sleep after others had a few turns. Two sleepers at once do not add up.
+    Jumps,
+    /// Sleepers wait until the test [`advance`](TestClock::advance)s time.
+    Waits,
+}
+
+/// Turns given to others before a sleep ends by itself: work that is ready gets done first.
+const TURNS: usize = 16;
+
+impl TestClock {
+    /// A clock at a fixed date at which sleeping makes time jump.
+    pub fn new() -> TestClock {
+        let state = State {
+            now: Timestamp::from_second(1_800_000_000).unwrap_or(Timestamp::UNIX_EPOCH),
+            monotonic: Duration::from_secs(1000),
+            sleep: Sleep::Jumps,
+        };
+        TestClock {
+            state: Mutex::new(state),
+            moved: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What sleeping does from now on.
+    pub fn set_sleep(&self, sleep: Sleep) {
+        self.state().sleep = sleep;
+        self.moved.notify_waiters();
+    }
+
+    /// Time passes.
+    pub fn advance(&self, duration: Duration) {
+        let monotonic = self.state().monotonic.saturating_add(duration);
+        self.move_to(monotonic);
+    }
+
+    /// The calendar jumps, the stopwatch does not: somebody set the date.
+    pub fn jump(&self, by: SignedDuration) {
+        let mut state = self.state();
+        state.now = state.now.saturating_add(by).unwrap_or(state.now);
+        drop(state);
+        self.moved.notify_waiters();
+    }
+
+    /// Time passes until the stopwatch shows `target`; nothing when it is past that.
+    fn move_to(&self, target: Duration) {
+        let mut state = self.state();
+        if let Some(step) = target.checked_sub(state.monotonic) {
+            let signed = SignedDuration::try_from(step).unwrap_or(SignedDuration::MAX);
+            state.now = state.now.saturating_add(signed).unwrap_or(state.now);
+            state.monotonic = target;
+        }
+        drop(state);
+        self.moved.notify_waiters();
+    }
+}
+
+impl Default for TestClock {
+    fn default() -> TestClock {
+        TestClock::new()
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.state().now
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.state().monotonic
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let target = self.monotonic().saturating_add(duration);
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // Registered before the look at the time: a move in between is not missed.
+            moved.as_mut().enable();
+            let (monotonic, sleep) = {
+                let state = self.state();
+                (state.monotonic, state.sleep)
+            };
+            if monotonic >= target {
+                return;
+            }
+            match sleep {
+                Sleep::Waits => moved.await,
+                Sleep::Jumps => {
+                    for _ in 0..TURNS {
+                        tokio::task::yield_now().await;
+                    }
+                    self.move_to(target);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn sleeping_is_free_and_sleepers_do_not_add_up() {
+        let clock = TestClock::new();
+        let (start, date) = (clock.monotonic(), clock.now());
+        tokio::join!(
+            clock.sleep(SECOND * 3600),
+            clock.sleep(SECOND * 3600),
+            clock.sleep(SECOND)
+        );
+        assert_eq!(clock.monotonic() - start, SECOND * 3600);
+        assert_eq!(clock.now().duration_since(date), SignedDuration::from_hours(1));
+    }
+
+    #[tokio::test]
+    async fn a_waiting_sleeper_wakes_when_its_time_comes() {
+        let clock = Arc::new(TestClock::new());
+        clock.set_sleep(Sleep::Waits);
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep(SECOND * 10).await }
+        });
+        tokio::task::yield_now().await;
+        clock.advance(SECOND * 9);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!sleeper.is_finished());
+        clock.advance(SECOND);
+        sleeper.await.unwrap();
+    }
+
+    #[test]
+    fn a_changed_date_does_not_move_the_stopwatch() {
+        let clock = TestClock::new();
+        let (start, date) = (clock.monotonic(), clock.now());
+        clock.jump(SignedDuration::from_hours(-48));
+        assert_eq!(clock.monotonic(), start);
+        assert!(clock.now() < date);
+    }
+}

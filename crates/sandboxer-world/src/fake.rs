@@ -1,0 +1,680 @@
+//! An extension over the world: does what the contract says, unless told otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use sandboxer_extension::capability::PricingModel;
+use sandboxer_extension::port::Clock as _;
+use sandboxer_extension::{
+    Call, Capabilities, ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, Extension, ExtensionError, Handle,
+    Inventory, InventoryItem, Manifest, Observation, ProvisionRequest, Ready, Target, Validation, async_trait,
+};
+use sandboxer_model::cleanup::{CleanupItem, CleanupReport, Presence};
+use sandboxer_model::duration::Span;
+use sandboxer_model::id::{InstallationId, SandboxId};
+use sandboxer_model::isolation::{Attestation, IsolationReport, Mechanism, MechanismState};
+use sandboxer_model::money::{Micros, Quote, Usage};
+use sandboxer_model::operation::Epoch;
+use sandboxer_model::profile::{IsolationLevel, Profile};
+use sandboxer_model::reachability::Reachability;
+
+use crate::fault::{CallName, Fault, Gate};
+use crate::mutant::Mutant;
+use crate::policy;
+use crate::process::{self, FakeSession, Program, Streams, Surroundings, WORKSPACE};
+use crate::world::{DIRECTORY, Effect, EffectKind, PROCESS, Resource, State, World};
+
+/// An extension over the world.
+pub struct FakeExtension {
+    world: Arc<World>,
+    manifest: Manifest,
+    mutants: BTreeSet<Mutant>,
+}
+
+/// The manifest of a fake that runs commands, holds every limit, closes the network and keeps deadlines.
+pub fn capable(id: &str) -> Manifest {
+    let capabilities = Capabilities {
+        exec: true,
+        exec_tty: true,
+        exec_detach: true,
+        network_deny: true,
+        limit_cpu: true,
+        limit_memory: true,
+        limit_disk: true,
+        limit_pids: true,
+        workspace_directory: true,
+        ttl_guard: true,
+        inventory_complete: true,
+        dies_with_machine: true,
+        ..Capabilities::new(vec![IsolationLevel::Container], PricingModel::SelfHosted)
+    };
+    Manifest {
+        id: id.to_owned(),
+        title: "A backend that exists in a test's memory".to_owned(),
+        description: String::new(),
+        capabilities,
+        config: BTreeMap::new(),
+    }
+}
+
+/// What the faults of one call come to.
+#[derive(Default)]
+struct Trouble {
+    lost: Option<ExtensionError>,
+    hangs: bool,
+    gates: Vec<Gate>,
+    twice: bool,
+    refuses_removal: bool,
+    unknown: bool,
+    partial: bool,
+}
+
+fn timeout(call: CallName) -> ExtensionError {
+    ExtensionError::new(ErrorKind::Timeout, format!("{call:?} did not answer within its time"))
+}
+
+fn not_found(sandbox: &SandboxId) -> ExtensionError {
+    ExtensionError::new(ErrorKind::NotFound, format!("there is no sandbox {sandbox}"))
+}
+
+fn plus(time: Timestamp, duration: SignedDuration) -> Timestamp {
+    time.saturating_add(duration).unwrap_or(time)
+}
+
+impl FakeExtension {
+    /// An extension of this manifest over this world.
+    pub fn new(world: Arc<World>, manifest: Manifest) -> FakeExtension {
+        FakeExtension {
+            world,
+            manifest,
+            mutants: BTreeSet::new(),
+        }
+    }
+
+    /// The same, broken in this way.
+    #[must_use]
+    pub fn with(mut self, mutant: Mutant) -> FakeExtension {
+        self.mutants.insert(mutant);
+        self
+    }
+
+    fn is(&self, mutant: Mutant) -> bool {
+        self.mutants.contains(&mutant)
+    }
+
+    fn id(&self) -> &str {
+        &self.manifest.id
+    }
+
+    /// What goes wrong with this call; faults that come before the effect are over when this returns.
+    async fn before(
+        &self,
+        call: &Call,
+        name: CallName,
+        sandbox: Option<&SandboxId>,
+    ) -> Result<Trouble, ExtensionError> {
+        let mut trouble = Trouble::default();
+        for fault in self.world.faults(self.id(), name) {
+            match fault {
+                Fault::FailBefore(kind, retry) => return Err(Fault::error(kind, retry, name)),
+                Fault::LostReply(kind, retry) => trouble.lost = Some(Fault::error(kind, retry, name)),
+                Fault::HangBefore => {
+                    self.world.clock().sleep(call.timeout).await;
+                    return Err(timeout(name));
+                }
+                Fault::HangAfter => trouble.hangs = true,
+                Fault::Twice => trouble.twice = true,
+                Fault::PartialInventory => trouble.partial = true,
+                Fault::RefuseRemoval => trouble.refuses_removal = true,
+                Fault::Unknown => trouble.unknown = true,
+                Fault::Vanish(how) => {
+                    if let Some(sandbox) = sandbox {
+                        self.world.vanish(sandbox, how);
+                    }
+                }
+                Fault::PauseBefore(gate) => gate.pass().await,
+                Fault::PauseAfter(gate) => trouble.gates.push(gate),
+            }
+        }
+        // Others get a turn, as they do when a real backend is asked.
+        tokio::task::yield_now().await;
+        Ok(trouble)
+    }
+
+    /// The faults that come after the effect.
+    async fn after<T>(&self, call: &Call, name: CallName, trouble: Trouble, answer: T) -> Result<T, ExtensionError> {
+        for gate in trouble.gates {
+            gate.pass().await;
+        }
+        if trouble.hangs {
+            self.world.clock().sleep(call.timeout).await;
+            return Err(timeout(name));
+        }
+        match trouble.lost {
+            Some(error) => Err(error),
+            None => Ok(answer),
+        }
+    }
+
+    /// Refuses what carries an older epoch than was seen, and remembers this one.
+    fn fence(&self, state: &mut State, call: &Call, sandbox: &SandboxId) -> Result<(), ExtensionError> {
+        if self.is(Mutant::IgnoresEpochs) {
+            return Ok(());
+        }
+        if self.is(Mutant::ForgetsEpochsOfNothing) && state.position(self.id(), sandbox).is_none() {
+            return Ok(());
+        }
+        let seen = state
+            .epochs
+            .entry((self.id().to_owned(), sandbox.clone()))
+            .or_insert(call.epoch);
+        if call.epoch < *seen {
+            let (ours, seen) = (call.epoch.0, seen.0);
+            let message = format!("epoch {ours} is older than epoch {seen}, which {sandbox} has seen");
+            return Err(ExtensionError::new(ErrorKind::Fenced, message));
+        }
+        *seen = call.epoch;
+        Ok(())
+    }
+
+    fn note(&self, state: &mut State, sandbox: &SandboxId, epoch: Epoch, kind: EffectKind) {
+        state.log.push(Effect {
+            at: self.world.clock().now(),
+            extension_id: self.id().to_owned(),
+            sandbox_id: sandbox.clone(),
+            epoch: Some(epoch),
+            kind,
+        });
+    }
+
+    /// The first half of a sandbox: labelled, not yet usable. Finds the one that is there already.
+    fn begin(&self, call: &Call, request: &ProvisionRequest) -> Result<(), ExtensionError> {
+        let mut state = self.world.state();
+        self.fence(&mut state, call, &request.sandbox_id)?;
+        if state.position(self.id(), &request.sandbox_id).is_some() && !self.is(Mutant::ForgetsIdempotency) {
+            return Ok(());
+        }
+        let serial = state.serial();
+        state.ended.remove(&(self.id().to_owned(), request.sandbox_id.clone()));
+        let guarded = self.manifest.capabilities.ttl_guard;
+        let guarded = guarded && !self.is(Mutant::GuardNeedsReady) && !self.is(Mutant::GuardSleeps);
+        let wrong_owner = InstallationId::from_uuid(uuid::Uuid::nil());
+        let owner = if self.is(Mutant::MislabelsOwner) {
+            wrong_owner
+        } else {
+            call.installation_id.clone()
+        };
+        state.resources.push(Resource {
+            serial,
+            extension_id: self.id().to_owned(),
+            sandbox_id: request.sandbox_id.clone(),
+            installation_id: owner,
+            epoch: call.epoch,
+            parts: [DIRECTORY].into(),
+            request: request.clone(),
+            ready: false,
+            deadline: guarded.then(|| plus(self.world.clock().now(), request.ttl.as_signed())),
+            files: BTreeMap::new(),
+            processes: Vec::new(),
+        });
+        self.note(&mut state, &request.sandbox_id, call.epoch, EffectKind::Made);
+        Ok(())
+    }
+
+    /// The second half. Somebody may have removed the first one, or taken over, in between.
+    fn complete(&self, call: &Call, request: &ProvisionRequest) -> Result<Handle, ExtensionError> {
+        if self.is(Mutant::ChecksEpochTooEarly) {
+            let gone = self.world.state().position(self.id(), &request.sandbox_id).is_none();
+            if gone {
+                self.world.state().epochs.clear();
+                self.begin(call, request)?;
+            }
+        }
+        let mut state = self.world.state();
+        self.fence(&mut state, call, &request.sandbox_id)?;
+        // A newer owner may take over what an older one made: the label follows.
+        let keeps_label = self.is(Mutant::IgnoresEpochs);
+        let resources = state.resources.iter_mut().rev();
+        let mut mine = resources.filter(|one| one.extension_id == self.id() && one.sandbox_id == request.sandbox_id);
+        let Some(resource) = mine.next() else {
+            return Err(not_found(&request.sandbox_id));
+        };
+        resource.parts.insert(PROCESS);
+        if !keeps_label {
+            resource.epoch = resource.epoch.max(call.epoch);
+        }
+        Ok(Handle::from([("serial".to_owned(), resource.serial.to_string())]))
+    }
+
+    async fn make(&self, call: &Call, request: &ProvisionRequest) -> Result<Handle, ExtensionError> {
+        self.begin(call, request)?;
+        tokio::task::yield_now().await;
+        self.complete(call, request)
+    }
+
+    fn remove(&self, call: &Call, target: &Target, trouble: &Trouble) -> Result<CleanupReport, ExtensionError> {
+        let sandbox = &target.sandbox_id;
+        let mut state = self.world.state();
+        self.fence(&mut state, call, sandbox)?;
+        if self.is(Mutant::ForgetsEpochsAtTeardown) {
+            state.epochs.remove(&(self.id().to_owned(), sandbox.clone()));
+        }
+        let position = state.position(self.id(), sandbox);
+        if position.is_none() && self.is(Mutant::TeardownNeedsSandbox) {
+            return Err(not_found(sandbox));
+        }
+        let item = |kind: &str, found: bool, now: Presence, detail: &str| CleanupItem {
+            kind: kind.to_owned(),
+            name: sandbox.to_string(),
+            found,
+            now,
+            detail: detail.to_owned(),
+        };
+        let found = position.is_some();
+        if trouble.refuses_removal && found {
+            let left = item(PROCESS, true, Presence::Present, "it does not go away");
+            return Ok(CleanupReport::new(vec![left]));
+        }
+        let blind = self.is(Mutant::TeardownNeedsHandle) && target.handle.is_none();
+        if !self.is(Mutant::TeardownLies) && !blind {
+            while let Some(position) = state.position(self.id(), sandbox) {
+                let mut resource = state.remove(position);
+                self.note(&mut state, sandbox, call.epoch, EffectKind::Removed);
+                if self.is(Mutant::TeardownLeavesDirectory) && resource.parts.remove(PROCESS) {
+                    state.resources.push(resource);
+                    break;
+                }
+            }
+        }
+        state.ended.remove(&(self.id().to_owned(), sandbox.clone()));
+        let now = if trouble.unknown {
+            Presence::Unknown
+        } else {
+            Presence::Absent
+        };
+        Ok(CleanupReport::new(vec![
+            item(DIRECTORY, found, now, ""),
+            item(PROCESS, found, now, ""),
+        ]))
+    }
+
+    fn look(&self, target: &Target) -> Observation {
+        let mut state = self.world.state();
+        let ended = state
+            .ended
+            .get(&(self.id().to_owned(), target.sandbox_id.clone()))
+            .copied();
+        match state.find(self.id(), &target.sandbox_id) {
+            Some(resource) => Observation {
+                presence: Presence::Present,
+                usable: Some(resource.is_whole()),
+                ended: None,
+                detail: format!("number {} of its world", resource.serial),
+            },
+            None => Observation {
+                presence: Presence::Absent,
+                usable: Some(false),
+                ended,
+                detail: "it is not in its world".to_owned(),
+            },
+        }
+    }
+
+    fn items(&self) -> Vec<InventoryItem> {
+        let state = self.world.state();
+        let mine = state
+            .resources
+            .iter()
+            .filter(|resource| resource.extension_id == self.id());
+        mine.flat_map(|resource| {
+            resource.parts.iter().map(|part| InventoryItem {
+                kind: (*part).to_owned(),
+                name: resource.sandbox_id.to_string(),
+                sandbox_id: Some(resource.sandbox_id.clone()),
+                installation_id: Some(resource.installation_id.clone()),
+                epoch: (!self.is(Mutant::ForgetsEpochLabel)).then_some(resource.epoch),
+            })
+        })
+        .collect()
+    }
+
+    fn report(&self, profile: &Profile) -> IsolationReport {
+        let attestations = profile.network.egress.iter().map(|destination| Attestation {
+            probe: format!("connect {destination}"),
+            expected: "allowed".to_owned(),
+            observed: "allowed".to_owned(),
+            held: true,
+        });
+        let has = &self.manifest.capabilities;
+        let asked = profile.isolation.level;
+        IsolationReport {
+            level: has
+                .isolation_levels
+                .iter()
+                .copied()
+                .filter(|level| *level >= asked)
+                .min()
+                .unwrap_or(asked),
+            mechanisms: vec![Mechanism {
+                name: "imagination".to_owned(),
+                state: MechanismState::Enforced,
+                detail: "nothing of it exists outside a test's memory".to_owned(),
+            }],
+            limits: policy::limits(has, profile, &self.mutants),
+            attestations: attestations.collect(),
+        }
+    }
+
+    fn check(&self, request: &ProvisionRequest) -> Result<(), ExtensionError> {
+        if self.is(Mutant::RefusesNothing) {
+            Ok(())
+        } else {
+            policy::check(&self.manifest, request)
+        }
+    }
+
+    fn spawn(&self, target: &Target, request: ExecRequest) -> Result<FakeSession, ExtensionError> {
+        if request.argv.is_empty() {
+            return Err(ExtensionError::new(ErrorKind::Invalid, "no program was named"));
+        }
+        let program = match Program::parse(&request.argv) {
+            Some(program) => program,
+            None if self.is(Mutant::UnknownProgramSucceeds) => Program::Echo(Vec::new()),
+            None => {
+                let name = String::from_utf8_lossy(&request.argv[0]).into_owned();
+                return Err(ExtensionError::new(
+                    ErrorKind::Invalid,
+                    format!("there is no program `{name}` inside"),
+                ));
+            }
+        };
+        let mut state = self.world.state();
+        let Some(resource) = state.find(self.id(), &target.sandbox_id).filter(|one| one.is_whole()) else {
+            return Err(not_found(&target.sandbox_id));
+        };
+        if self.is(Mutant::OneCommandOnly) && resource.processes.iter().any(|process| process.runs()) {
+            return Err(ExtensionError::new(ErrorKind::Unavailable, "another command runs"));
+        }
+        let mut terminal = None;
+        let streams = match request.stdio {
+            ExecStdio::Pipes { stdin, stdout, stderr } => Streams::Pipes { stdin, stdout, stderr },
+            ExecStdio::Detached => Streams::Nowhere,
+            ExecStdio::Terminal(size) => {
+                let no_terminal = |error| ExtensionError::new(ErrorKind::Failed, format!("no terminal: {error}"));
+                let (ours, theirs) = UnixStream::pair().map_err(no_terminal)?;
+                terminal = Some(theirs.into());
+                Streams::Terminal {
+                    ours: ours.into(),
+                    size,
+                }
+            }
+        };
+        let mut env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+        if !self.is(Mutant::DropsVariables) {
+            env.extend(request.env);
+        }
+        let around = Surroundings {
+            world: Arc::downgrade(&self.world),
+            extension_id: self.id().to_owned(),
+            sandbox_id: target.sandbox_id.clone(),
+            env,
+            cwd: request.cwd,
+            has_deny: self.manifest.capabilities.network_deny,
+            mutants: self.mutants.iter().copied().collect(),
+        };
+        let process = process::start(program, streams, around);
+        resource.processes.push(process.clone());
+        let pid = u32::try_from(resource.processes.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        Ok(FakeSession {
+            process,
+            terminal,
+            pid,
+            deaf: self.is(Mutant::IgnoresSignals),
+        })
+    }
+}
+
+#[async_trait]
+impl Extension for FakeExtension {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    async fn validate(&self, request: &ProvisionRequest) -> Result<Validation, ExtensionError> {
+        for fault in self.world.faults(self.id(), CallName::Validate) {
+            if let Fault::FailBefore(kind, retry) | Fault::LostReply(kind, retry) = fault {
+                return Err(Fault::error(kind, retry, CallName::Validate));
+            }
+        }
+        self.check(request)?;
+        if self.is(Mutant::ValidateProvisions) {
+            let call = Call {
+                installation_id: InstallationId::from_uuid(uuid::Uuid::nil()),
+                operation_id: None,
+                epoch: Epoch(0),
+                timeout: std::time::Duration::ZERO,
+            };
+            self.begin(&call, request)?;
+        }
+        let limits = policy::limits(&self.manifest.capabilities, &request.profile, &self.mutants);
+        Ok(Validation {
+            limits,
+            detail: serde_json::Value::Null,
+        })
+    }
+
+    async fn estimate_cost(&self, _: &Profile, ttl: Span) -> Result<Quote, ExtensionError> {
+        for fault in self.world.faults(self.id(), CallName::EstimateCost) {
+            if let Fault::FailBefore(kind, retry) | Fault::LostReply(kind, retry) = fault {
+                return Err(Fault::error(kind, retry, CallName::EstimateCost));
+            }
+        }
+        let per_hour = match self.manifest.capabilities.pricing_model {
+            _ if self.is(Mutant::NegativeQuote) => Micros(-1),
+            PricingModel::SelfHosted => Micros::ZERO,
+            PricingModel::SaasMetered => Micros(100_000),
+        };
+        let worst_case = per_hour.per_hour_for(ttl.as_secs());
+        Ok(Quote {
+            per_hour,
+            worst_case,
+            source: "the test's own price".to_owned(),
+        })
+    }
+
+    async fn provision(&self, call: &Call, request: &ProvisionRequest) -> Result<Handle, ExtensionError> {
+        let trouble = self
+            .before(call, CallName::Provision, Some(&request.sandbox_id))
+            .await?;
+        if !self.is(Mutant::ProvisionDoesNotValidate) {
+            self.check(request)?;
+        }
+        let mut handle = self.make(call, request).await?;
+        if trouble.twice {
+            handle = self.make(call, request).await?;
+        }
+        self.after(call, CallName::Provision, trouble, handle).await
+    }
+
+    async fn wait_ready(&self, call: &Call, target: &Target) -> Result<Ready, ExtensionError> {
+        let trouble = self.before(call, CallName::WaitReady, Some(&target.sandbox_id)).await?;
+        let ready = {
+            let now = self.world.clock().now();
+            let mut state = self.world.state();
+            let Some(resource) = state.find(self.id(), &target.sandbox_id).filter(|one| one.is_whole()) else {
+                return Err(not_found(&target.sandbox_id));
+            };
+            let guarded = self.manifest.capabilities.ttl_guard;
+            let mut told = resource.deadline;
+            if guarded && (!resource.ready || self.is(Mutant::RestartsTtl)) {
+                let ttl = resource.request.ttl.as_signed();
+                let deadline = plus(now, ttl);
+                let kept = if self.is(Mutant::GuardIsEarly) {
+                    plus(now, ttl / 4)
+                } else {
+                    deadline
+                };
+                resource.deadline = (!self.is(Mutant::GuardSleeps)).then_some(kept);
+                told = Some(deadline);
+            }
+            resource.ready = true;
+            let profile = resource.request.profile.clone();
+            drop(state);
+            Ready {
+                reachability: Reachability {
+                    workspace: Some(WORKSPACE.to_owned()),
+                    ..Reachability::default()
+                },
+                isolation: self.report(&profile),
+                guard_deadline: told,
+            }
+        };
+        self.after(call, CallName::WaitReady, trouble, ready).await
+    }
+
+    async fn teardown(&self, call: &Call, target: &Target) -> Result<CleanupReport, ExtensionError> {
+        let trouble = self.before(call, CallName::Teardown, Some(&target.sandbox_id)).await?;
+        let mut report = self.remove(call, target, &trouble)?;
+        if trouble.twice {
+            report = self.remove(call, target, &trouble)?;
+        }
+        self.after(call, CallName::Teardown, trouble, report).await
+    }
+
+    async fn observe(&self, call: &Call, target: &Target) -> Observation {
+        let blind = |why: String| Observation {
+            presence: Presence::Unknown,
+            usable: None,
+            ended: None,
+            detail: why,
+        };
+        match self.before(call, CallName::Observe, Some(&target.sandbox_id)).await {
+            Ok(trouble) if trouble.unknown => blind("it cannot be told".to_owned()),
+            Ok(trouble) => {
+                let seen = self.look(target);
+                self.after(call, CallName::Observe, trouble, seen)
+                    .await
+                    .unwrap_or_else(|e| blind(e.to_string()))
+            }
+            Err(error) => blind(error.to_string()),
+        }
+    }
+
+    async fn inventory(&self, call: &Call) -> Inventory {
+        let trouble = match self.before(call, CallName::Inventory, None).await {
+            Ok(trouble) => trouble,
+            Err(error) => return Inventory::Unknown { why: error.to_string() },
+        };
+        if trouble.unknown {
+            return Inventory::Unknown {
+                why: "it cannot be told".to_owned(),
+            };
+        }
+        let mut items = self.items();
+        if self.is(Mutant::InventoryForgets) {
+            items.clear();
+        }
+        if trouble.partial {
+            items.truncate(items.len() / 2);
+            return Inventory::Partial {
+                items,
+                why: "half of it did not answer".to_owned(),
+            };
+        }
+        if self.manifest.capabilities.inventory_complete {
+            Inventory::Complete(items)
+        } else {
+            Inventory::Partial {
+                items,
+                why: "this backend lists only what it remembers".to_owned(),
+            }
+        }
+    }
+
+    async fn exec(
+        &self,
+        call: &Call,
+        target: &Target,
+        request: ExecRequest,
+    ) -> Result<Box<dyn ExecSession>, ExtensionError> {
+        let has = &self.manifest.capabilities;
+        let missing = match request.stdio {
+            _ if !has.exec => Some("exec"),
+            ExecStdio::Terminal(_) if !has.exec_tty => Some("exec_tty"),
+            ExecStdio::Detached if !has.exec_detach => Some("exec_detach"),
+            _ => None,
+        };
+        if let Some(capability) = missing {
+            return Err(ExtensionError::unsupported(self.id(), capability));
+        }
+        let trouble = self.before(call, CallName::Exec, Some(&target.sandbox_id)).await?;
+        let session = match self.spawn(target, request) {
+            Err(error) if error.kind == ErrorKind::NotFound && self.is(Mutant::ExecInNothing) => FakeSession {
+                process: process::ended(ExecExit::Code(0)),
+                terminal: None,
+                pid: 1,
+                deaf: false,
+            },
+            other => other?,
+        };
+        self.note(
+            &mut self.world.state(),
+            &target.sandbox_id,
+            call.epoch,
+            EffectKind::Executed,
+        );
+        let session: Box<dyn ExecSession> = Box::new(session);
+        self.after(call, CallName::Exec, trouble, session).await
+    }
+
+    async fn set_deadline(&self, call: &Call, target: &Target, deadline: Timestamp) -> Result<(), ExtensionError> {
+        if !self.manifest.capabilities.ttl_guard {
+            return Err(ExtensionError::unsupported(self.id(), "ttl_guard"));
+        }
+        let trouble = self
+            .before(call, CallName::SetDeadline, Some(&target.sandbox_id))
+            .await?;
+        {
+            let mut state = self.world.state();
+            if state.position(self.id(), &target.sandbox_id).is_none() {
+                return Err(not_found(&target.sandbox_id));
+            }
+            self.fence(&mut state, call, &target.sandbox_id)?;
+            if let Some(resource) = state.find(self.id(), &target.sandbox_id)
+                && !self.is(Mutant::ForgetsLaterDeadline)
+            {
+                if let Some(kept) = resource.deadline.filter(|kept| deadline < *kept) {
+                    let message = format!("{deadline} is earlier than {kept}, which the guard keeps");
+                    return Err(ExtensionError::new(ErrorKind::Invalid, message));
+                }
+                resource.deadline = Some(deadline);
+            }
+            self.note(&mut state, &target.sandbox_id, call.epoch, EffectKind::DeadlineMoved);
+        }
+        self.after(call, CallName::SetDeadline, trouble, ()).await
+    }
+
+    async fn usage(&self, call: &Call, target: &Target) -> Result<Option<Usage>, ExtensionError> {
+        let trouble = self.before(call, CallName::Usage, Some(&target.sandbox_id)).await?;
+        if self.world.state().position(self.id(), &target.sandbox_id).is_none() {
+            return Err(not_found(&target.sandbox_id));
+        }
+        let used = Usage {
+            cpu_us: Some(1000),
+            memory_peak_bytes: Some(1 << 20),
+            pids_peak: Some(2),
+            estimated: false,
+        };
+        self.after(call, CallName::Usage, trouble, Some(used)).await
+    }
+}
+
+/// The directory input that becomes the workspace.
+pub(crate) fn repo(request: &ProvisionRequest) -> Option<&Path> {
+    request.inputs.get("repo").map(Path::new)
+}

@@ -1,0 +1,161 @@
+//! What must hold once everything has come to rest.
+
+use sandboxer_model::event::Event;
+use sandboxer_model::id::SandboxId;
+use sandboxer_model::lifecycle::State;
+use sandboxer_model::operation::{Operation, OperationStatus};
+use sandboxer_model::sandbox::Sandbox;
+
+use crate::world::{EffectKind, World};
+
+/// What a control plane has written down, as plain lists.
+#[derive(Debug, Clone, Copy)]
+pub struct Books<'a> {
+    /// Every record, destroyed ones too.
+    pub sandboxes: &'a [Sandbox],
+    /// Every event.
+    pub events: &'a [Event],
+    /// Every operation.
+    pub operations: &'a [Operation],
+}
+
+/// Everything in which the books and the world break a promise; empty when all is well.
+pub fn violations(world: &World, books: &Books<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    leaks(world, books, &mut found);
+    for sandbox in books.sandboxes {
+        record(world, books, sandbox, &mut found);
+        history(books, sandbox, &mut found);
+    }
+    for operation in books.operations {
+        let stuck = operation.status == OperationStatus::Stuck;
+        let (id, kind) = (&operation.operation_id, operation.kind.name());
+        if !operation.status.is_terminal() && !stuck {
+            found.push(format!(
+                "P8: {kind} {id} is still {} at {:?}",
+                operation.status.name(),
+                operation.step
+            ));
+        }
+        if stuck && operation.error.is_none() {
+            found.push(format!("P8: {kind} {id} is stuck and does not say why"));
+        }
+    }
+    older_epochs(world, &mut found);
+    found
+}
+
+fn is_stuck(books: &Books<'_>, sandbox: &SandboxId) -> bool {
+    books
+        .operations
+        .iter()
+        .any(|one| one.sandbox_id == *sandbox && one.status == OperationStatus::Stuck)
+}
+
+/// P3: what exists belongs to a sandbox that may have something.
+fn leaks(world: &World, books: &Books<'_>, found: &mut Vec<String>) {
+    for resource in world.resources() {
+        if !books
+            .sandboxes
+            .iter()
+            .any(|sandbox| sandbox.sandbox_id == resource.sandbox_id)
+        {
+            found.push(format!("P3: {} exists and is not in the store", resource.sandbox_id));
+        }
+    }
+}
+
+/// P3, P5, P13: the state of a record and what exists of it agree.
+fn record(world: &World, books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<String>) {
+    let (id, state) = (&sandbox.sandbox_id, sandbox.state);
+    let resources = world.of(id);
+    let whole = resources.iter().filter(|resource| resource.is_whole()).count();
+    match state {
+        State::Ready | State::Active if resources.len() != 1 || whole != 1 => {
+            found.push(format!(
+                "P3: {id} is {state} and has {} resources, {whole} of them whole",
+                resources.len()
+            ));
+        }
+        State::Ready | State::Active => {}
+        State::Destroyed | State::Failed if !resources.is_empty() => {
+            found.push(format!(
+                "P5: {id} is {state} and still has {} resources",
+                resources.len()
+            ));
+        }
+        State::Destroyed | State::Failed => {}
+        State::Requested | State::Provisioning | State::Expired | State::Destroying => {
+            if !is_stuck(books, id) {
+                found.push(format!("P8: {id} rests in {state} and no operation on it is stuck"));
+            }
+        }
+    }
+    let ending = matches!(
+        state,
+        State::Expired | State::Failed | State::Destroying | State::Destroyed
+    );
+    if ending && sandbox.reason.is_none() {
+        found.push(format!("P13: {id} is {state} without a reason"));
+    }
+    if state == State::Destroyed && sandbox.destroyed_at.is_none() {
+        found.push(format!("P5: {id} is destroyed at no time"));
+    }
+    if state == State::Failed && sandbox.error.is_none() {
+        found.push(format!("P13: {id} failed without saying why"));
+    }
+}
+
+/// P11: the events of a sandbox are 1, 2, 3 … and tell a legal life that ends in its state.
+fn history(books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<String>) {
+    let id = &sandbox.sandbox_id;
+    let mut events: Vec<&Event> = books.events.iter().filter(|event| event.sandbox_id == *id).collect();
+    events.sort_by_key(|event| event.seq);
+    let numbers: Vec<u64> = events.iter().map(|event| event.seq).collect();
+    if numbers.is_empty() || !numbers.iter().copied().eq(1..=numbers.len() as u64) {
+        found.push(format!("P11: the events of {id} are numbered {numbers:?}"));
+        return;
+    }
+    let states: Vec<State> = events.iter().map(|event| event.state).collect();
+    if states.first() != Some(&State::Requested) {
+        found.push(format!("P11: the life of {id} begins {:?}", states.first()));
+    }
+    for pair in states.windows(2) {
+        if let [from, to] = pair
+            && from != to
+            && !from.may_become(*to)
+        {
+            found.push(format!("P11: {id} went from {from} to {to}"));
+        }
+    }
+    if states.last() != Some(&sandbox.state) {
+        found.push(format!(
+            "P11: the last event of {id} says {:?}, its record {}",
+            states.last(),
+            sandbox.state
+        ));
+    }
+}
+
+/// P9: no effect under an older epoch than one before it.
+fn older_epochs(world: &World, found: &mut Vec<String>) {
+    let log = world.log();
+    for (index, effect) in log.iter().enumerate() {
+        let Some(epoch) = effect.epoch else { continue };
+        if effect.kind == EffectKind::Executed {
+            continue;
+        }
+        let newer = log[..index].iter().find(|earlier| {
+            earlier.sandbox_id == effect.sandbox_id
+                && earlier.extension_id == effect.extension_id
+                && earlier.epoch.is_some_and(|earlier| earlier > epoch)
+        });
+        if let Some(newer) = newer {
+            let (kind, before) = (effect.kind, newer.kind);
+            found.push(format!(
+                "P9: {:?} of {} at {epoch:?} came after {before:?} at a newer epoch",
+                kind, effect.sandbox_id
+            ));
+        }
+    }
+}
