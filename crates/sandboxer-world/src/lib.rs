@@ -14,6 +14,7 @@
 //! | [`invariant`] | what must hold once everything has come to rest |
 
 pub mod clock;
+mod effects;
 pub mod fake;
 pub mod fault;
 pub mod ids;
