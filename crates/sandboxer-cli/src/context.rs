@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandboxer_engine::api::Recovered;
-use sandboxer_engine::catalog::Catalog;
+use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::{Engine, Ports, Settings};
 use sandboxer_extension::Registry;
 use sandboxer_extension::port::{Clock, SystemClock, SystemIds};
@@ -109,7 +109,20 @@ impl Context {
 
     /// Where the profiles of this installation are.
     pub(crate) fn catalog(&self) -> Catalog {
-        Catalog::default()
+        let absolute = |base: PathBuf| Some(base).filter(|base| base.is_absolute());
+        let home = || {
+            env::HOME
+                .get()
+                .and_then(|home| absolute(PathBuf::from(home).join(".config")))
+        };
+        let user = env::XDG_CONFIG_HOME
+            .get()
+            .and_then(|base| absolute(base.into()))
+            .or_else(home);
+        Catalog::new(Layers {
+            system: Some(PathBuf::from("/etc/sandboxer/profiles")),
+            user: user.map(|base| base.join("sandboxer/profiles")),
+        })
     }
 
     /// The backends of this build.
