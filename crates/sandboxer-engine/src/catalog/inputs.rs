@@ -16,7 +16,7 @@ pub fn validate(
     given: &BTreeMap<String, String>,
     working_dir: &Path,
 ) -> Result<BTreeMap<String, String>, UserError> {
-    for name in given.keys().filter(|name| !profile.inputs.contains_key(*name)) {
+    if let Some(name) = given.keys().find(|name| !profile.inputs.contains_key(*name)) {
         return Err(unknown(profile, name));
     }
     let mut inputs = BTreeMap::new();
