@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `yaml` | the bounded reader: size, depth, nodes after alias expansion; no tags, no duplicates, one document |
+//! | `scalar` | what an unquoted word means: text, number, true, false or nothing |
 //! | `tree` | what it gives: values that know their line and column |
 //! | `check` | a tree against a JSON schema: all unknown keys, wrong types and missing keys at once |
 //! | `diagnostic` | one problem, and how it is shown |
@@ -18,6 +19,7 @@ mod diagnostic;
 mod egress;
 mod profile;
 mod read;
+mod scalar;
 mod suggest;
 mod tree;
 mod yaml;

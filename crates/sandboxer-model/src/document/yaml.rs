@@ -1,13 +1,12 @@
 //! The bounded YAML reader. Text is hostile: size, depth, nodes and bytes after alias expansion are limited before
 //! anything is copied, tags and merge keys are refused, keys are unique, and there is exactly one document.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use granit_parser::{Event, Parser, ScalarStyle, Span};
-use serde_json::Number;
+use granit_parser::{Event, Parser, Span};
 
 use super::diagnostic::{Diagnostic, shorten};
+use super::scalar::scalar;
 use super::tree::{Entry, Node, Place, Value};
 
 /// Most bytes a document may have.
@@ -362,57 +361,4 @@ pub(crate) fn join(path: &str, part: &str) -> String {
 
 fn narrow(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// YAML 1.2 core schema. `yes` and `on` are text, as is everything in quotes.
-fn scalar(text: Cow<'_, str>, style: ScalarStyle) -> Value {
-    if style != ScalarStyle::Plain {
-        return Value::Text(text.into_owned());
-    }
-    match text.as_ref() {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        _ => {}
-    }
-    match number(&text) {
-        Some(number) => Value::Number(number, text.into_owned()),
-        None => Value::Text(text.into_owned()),
-    }
-}
-
-fn number(text: &str) -> Option<Number> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        return digits
-            .bytes()
-            .all(|b| b.is_ascii_hexdigit())
-            .then(|| u64::from_str_radix(digits, 16).ok().map(Number::from))?;
-    }
-    if let Some(digits) = text.strip_prefix("0o") {
-        return digits
-            .bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| u64::from_str_radix(digits, 8).ok().map(Number::from))?;
-    }
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') || !digits.bytes().any(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    if digits.bytes().all(|b| b.is_ascii_digit()) {
-        if let Ok(whole) = text.trim_start_matches('+').parse::<i64>() {
-            return Some(Number::from(whole));
-        }
-        if let Ok(whole) = digits.parse::<u64>()
-            && !text.starts_with('-')
-        {
-            return Some(Number::from(whole));
-        }
-    }
-    if digits
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
-    {
-        return text.parse::<f64>().ok().and_then(Number::from_f64);
-    }
-    None
 }
