@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandboxer_extension::port::{Clock, IdSource, Outbound, Owners};
 use sandboxer_extension::{ExecSession, Registry};
-use sandboxer_model::error::{ErrorCode, UserError};
+use sandboxer_model::error::UserError;
 use sandboxer_model::event::Event;
 use sandboxer_model::id::OperationId;
 use sandboxer_model::lifecycle::State;
@@ -20,6 +20,7 @@ use crate::api::{
 };
 use crate::cancel::Cancel;
 use crate::catalog::Catalog;
+use crate::faults::Faults;
 
 /// Everything the engine reaches the world through.
 pub struct Ports {
@@ -42,27 +43,73 @@ pub struct Ports {
 pub struct Settings {
     /// Configured hosts, in order.
     pub hosts: Vec<String>,
+    /// How long backends may take.
+    pub timeouts: Timeouts,
+}
+
+/// How long one call of a backend may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Making a sandbox.
+    pub provision: Duration,
+    /// Becoming reachable.
+    pub ready: Duration,
+    /// Removing it and verifying.
+    pub teardown: Duration,
+    /// Saying what is known of it.
+    pub observe: Duration,
+    /// Everything else.
+    pub other: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            provision: Duration::from_secs(600),
+            ready: Duration::from_secs(120),
+            teardown: Duration::from_secs(60),
+            observe: Duration::from_secs(5),
+            other: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Does what callers ask for, durably. Cheap to share behind an `Arc`.
 pub struct Engine {
-    ports: Ports,
-    catalog: Catalog,
-    settings: Settings,
-}
-
-fn unfinished() -> UserError {
-    UserError::new(ErrorCode::Internal, "this part of the engine is not built yet")
+    pub(crate) ports: Ports,
+    pub(crate) catalog: Catalog,
+    pub(crate) settings: Settings,
+    pub(crate) faults: Option<Arc<dyn Faults>>,
+    me: String,
 }
 
 impl Engine {
     /// An engine over these ports.
     pub fn new(ports: Ports, catalog: Catalog, settings: Settings) -> Engine {
-        Engine {
-            ports,
-            catalog,
-            settings,
-        }
+        let me = ports.owners.me();
+        Engine { ports, catalog, settings, faults: None, me }
+    }
+
+    /// The same engine with faults at step boundaries, for tests.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Arc<dyn Faults>) -> Engine {
+        self.faults = Some(faults);
+        self
+    }
+
+    /// The name of this process as an owner of leases.
+    pub(crate) fn me(&self) -> &str {
+        &self.me
+    }
+
+    /// The backends of this engine.
+    pub fn extensions(&self) -> &Registry {
+        &self.ports.extensions
+    }
+
+    /// The profiles of this engine.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// What [`create`](Engine::create) would do: refuses exactly what it refuses and touches nothing.
@@ -70,8 +117,7 @@ impl Engine {
     /// # Errors
     /// Everything a create refuses before it asks a backend.
     pub async fn plan(&self, req: &CreateRequest) -> Result<Plan, UserError> {
-        let _ = (&self.ports.clock, &self.catalog, &self.settings, req);
-        Err(unfinished())
+        self.do_plan(req).await
     }
 
     /// Makes a sandbox, or returns the live one that fits the scope. Returns when it is ready.
@@ -79,8 +125,7 @@ impl Engine {
     /// # Errors
     /// What the plan refuses, what the backends answered, `Interrupted`.
     pub async fn create(&self, req: CreateRequest, p: &dyn Progress, cancel: &Cancel) -> Result<Created, UserError> {
-        let _ = (req, p, cancel);
-        Err(unfinished())
+        self.do_create(&req, p, cancel).await
     }
 
     /// Stores a sandbox and its operation without doing any of it. Some process must then call [`resume`](Engine::resume)
@@ -89,8 +134,7 @@ impl Engine {
     /// # Errors
     /// What the plan refuses.
     pub async fn accept(&self, req: CreateRequest) -> Result<Created, UserError> {
-        let _ = req;
-        Err(unfinished())
+        self.do_accept(&req).await
     }
 
     /// Takes an accepted or abandoned operation to its end.
@@ -98,8 +142,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Busy` when its owner lives, and whatever the operation ends with.
     pub async fn resume(&self, op: &OperationId, p: &dyn Progress) -> Result<(), UserError> {
-        let _ = (op, p);
-        Err(unfinished())
+        self.do_resume(op, p).await
     }
 
     /// One sandbox, compared with its backend first where that is cheap.
@@ -107,8 +150,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Ambiguous`.
     pub async fn get(&self, id_or_prefix: &str) -> Result<Sandbox, UserError> {
-        let _ = id_or_prefix;
-        Err(unfinished())
+        self.do_get(id_or_prefix).await
     }
 
     /// Sandboxes, newest first, compared with their backends first where that is cheap.
@@ -116,8 +158,7 @@ impl Engine {
     /// # Errors
     /// Those of the store.
     pub async fn list(&self, f: &ListFilter) -> Result<Vec<Sandbox>, UserError> {
-        let _ = f;
-        Err(unfinished())
+        self.do_list(f).await
     }
 
     /// Waits until the sandbox is in `state`.
@@ -125,8 +166,7 @@ impl Engine {
     /// # Errors
     /// `Timeout`; `WrongState` at once when the state can no longer be reached.
     pub async fn wait(&self, id: &str, state: State, timeout: Duration) -> Result<Sandbox, UserError> {
-        let _ = (id, state, timeout);
-        Err(unfinished())
+        self.do_wait(id, state, timeout).await
     }
 
     /// Starts a command inside. The first one makes the sandbox `active`.
@@ -134,8 +174,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `WrongState`, `Unsupported`, and those of the backend.
     pub async fn exec(&self, id: &str, cmd: ExecCommand) -> Result<Box<dyn ExecSession>, UserError> {
-        let _ = (id, cmd);
-        Err(unfinished())
+        self.do_exec(id, cmd).await
     }
 
     /// Creates, runs one command, destroys: in one process, and destroyed whatever happens.
@@ -151,8 +190,7 @@ impl Engine {
         on_started: &mut (dyn FnMut(&mut dyn ExecSession) + Send),
         cancel: &Cancel,
     ) -> Result<RunOutcome, UserError> {
-        let _ = (req, cmd, p, on_started, cancel);
-        Err(unfinished())
+        self.do_run(req, cmd, p, on_started, cancel).await
     }
 
     /// Removes a sandbox and proves it. Doing it again is no error.
@@ -160,8 +198,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Ambiguous`, `Stuck` when absence could not be proven.
     pub async fn destroy(&self, id: &str, p: &dyn Progress) -> Result<Destroyed, UserError> {
-        let _ = (id, p);
-        Err(unfinished())
+        self.do_destroy(id, p).await
     }
 
     /// Removes a sandbox with proof and makes it again from its frozen profile and inputs, under the same id.
@@ -169,8 +206,7 @@ impl Engine {
     /// # Errors
     /// Those of destroy and create.
     pub async fn recreate(&self, id: &str, p: &dyn Progress, cancel: &Cancel) -> Result<Sandbox, UserError> {
-        let _ = (id, p, cancel);
-        Err(unfinished())
+        self.do_recreate(id, p, cancel).await
     }
 
     /// Moves the deadline later.
@@ -178,8 +214,7 @@ impl Engine {
     /// # Errors
     /// `InvalidTtl`, `WrongState`, and those of the backend's guard.
     pub async fn extend_ttl(&self, id: &str, by: Extend) -> Result<Sandbox, UserError> {
-        let _ = (id, by);
-        Err(unfinished())
+        self.do_extend(id, by).await
     }
 
     /// Finds sandboxes whose time passed, and removes them if `apply`.
@@ -187,8 +222,7 @@ impl Engine {
     /// # Errors
     /// Those of the store; a sandbox that cannot be removed is in the answer instead.
     pub async fn expire(&self, apply: bool, p: &dyn Progress) -> Result<Vec<ExpireAction>, UserError> {
-        let _ = (apply, p);
-        Err(unfinished())
+        self.do_expire(apply, p).await
     }
 
     /// The seven questions about one sandbox, from stored evidence.
@@ -196,8 +230,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Ambiguous`.
     pub async fn explain(&self, id: &str) -> Result<Explanation, UserError> {
-        let _ = id;
-        Err(unfinished())
+        self.do_explain(id).await
     }
 
     /// How a sandbox is reached.
@@ -205,8 +238,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Ambiguous`, `WrongState` when it is not ready.
     pub async fn reachability(&self, id: &str) -> Result<Reachability, UserError> {
-        let _ = id;
-        Err(unfinished())
+        self.do_reachability(id).await
     }
 
     /// Sets and removes labels.
@@ -219,8 +251,7 @@ impl Engine {
         set: BTreeMap<String, String>,
         remove: Vec<String>,
     ) -> Result<Sandbox, UserError> {
-        let _ = (id, set, remove);
-        Err(unfinished())
+        self.do_label(id, set, remove).await
     }
 
     /// What happened, in order: to one sandbox or to all.
@@ -228,8 +259,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Ambiguous`.
     pub async fn events(&self, id: Option<&str>) -> Result<Vec<Event>, UserError> {
-        let _ = id;
-        Err(unfinished())
+        self.do_events(id).await
     }
 
     /// Takes over what dead processes left, and removes what is past its time. Bounded; cheap when there is nothing to do.
@@ -237,7 +267,6 @@ impl Engine {
     /// # Errors
     /// Those of the store.
     pub async fn recover(&self, p: &dyn Progress) -> Result<Recovered, UserError> {
-        let _ = p;
-        Err(unfinished())
+        self.do_recover(p).await
     }
 }

@@ -1,9 +1,32 @@
 //! The heart of sand-boxer: durable operations, reconcilers, routing, catalog. No HTTP, no SSH.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`api`] | what callers pass in and get back |
+//! | `engine` | the façade: one method per thing a caller can ask for |
+//! | [`operation`] | durable operations: one file per verb, each with its table of steps |
+//! | `prepare` | everything a create refuses before a backend is asked; also the dry run |
+//! | `route` | which backend, and why the others lost |
+//! | `reconcile` | recovery of what dead processes left, comparison with the world |
+//! | `query` | reading: get, list, wait, explain, labels, events |
+//! | [`catalog`] | profiles and manifests in layers |
+//! | [`schema`] | JSON Schemas of what is shown |
+//! | [`faults`] | where tests can make a step fail or repeat |
+//! | `error` | errors of backends, as users see them |
 
 pub mod api;
 mod cancel;
 pub mod catalog;
 mod engine;
+mod error;
+pub mod faults;
+pub mod operation;
+mod prepare;
+mod query;
+mod reconcile;
+mod route;
+pub mod schema;
 
 pub use cancel::Cancel;
-pub use engine::{Engine, Ports, Settings};
+pub use engine::{Engine, Ports, Settings, Timeouts};
+pub use error::user_error;

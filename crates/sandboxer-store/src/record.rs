@@ -41,6 +41,22 @@ impl SandboxRecord {
             stored: None,
         }
     }
+
+    /// Whether a row of it exists, as far as this value knows.
+    pub fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// The epoch of its row, as far as this value knows.
+    pub fn stored_epoch(&self) -> Option<Epoch> {
+        self.stored.map(|stored| stored.epoch)
+    }
+
+    /// Takes the fence of a fresher read of the same row, so that the next commit replaces what that read saw.
+    /// The caller must have merged what it wants to keep of it.
+    pub fn adopt_fence(&mut self, fresh: &SandboxRecord) {
+        self.stored = fresh.stored;
+    }
 }
 
 /// What only the engine needs of a sandbox.

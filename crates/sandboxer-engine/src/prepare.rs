@@ -1,0 +1,156 @@
+//! Everything a create refuses before it asks a backend to make anything: the same for the dry run.
+
+use std::collections::BTreeMap;
+
+use sandboxer_extension::Validation;
+use sandboxer_model::duration::Span;
+use sandboxer_model::error::{ErrorCode, UserError};
+use sandboxer_model::profile::{Profile, Scope};
+use sandboxer_model::route::{Candidate, RouteDecision};
+use sandboxer_model::sandbox::Consumer;
+
+use crate::api::{CreateRequest, Plan};
+use crate::catalog;
+use crate::engine::Engine;
+
+/// Used when a create does not name a profile.
+const DEFAULT_PROFILE: &str = "profile.sandbox-canary";
+/// Labels per sandbox.
+const MOST_LABELS: usize = 64;
+const LABEL_KEY_LEN: usize = 63;
+const TEXT_LEN: usize = 256;
+
+/// A request with every choice made.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) profile: Profile,
+    pub(crate) digest: String,
+    pub(crate) source: String,
+    pub(crate) inputs: BTreeMap<String, String>,
+    pub(crate) ttl: Span,
+    pub(crate) scope: Scope,
+    pub(crate) scope_key: Option<String>,
+    pub(crate) route: RouteDecision,
+    /// The candidate that is asked first.
+    pub(crate) first: Candidate,
+    pub(crate) validation: Validation,
+}
+
+impl Engine {
+    pub(crate) async fn prepare(&self, req: &CreateRequest) -> Result<Prepared, UserError> {
+        let name = req.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
+        let resolved = self.catalog.resolve(name, &req.working_dir)?;
+        let profile = resolved.profile;
+        let inputs = catalog::inputs::validate(&profile, &req.inputs, &req.working_dir)?;
+        let ttl = time_to_live(&profile, req.ttl)?;
+        check_labels(&req.labels)?;
+        check_consumer(&req.consumer)?;
+        let scope = req.scope.unwrap_or(profile.scope_default);
+        let (route, first, validation) = self.route(&profile, &inputs, ttl, req.host.as_deref()).await?;
+        Ok(Prepared {
+            digest: profile.digest(),
+            source: resolved.source,
+            inputs,
+            ttl,
+            scope,
+            scope_key: scope_key(scope, &req.consumer, &profile.id),
+            route,
+            first,
+            validation,
+            profile,
+        })
+    }
+
+    pub(crate) async fn do_plan(&self, req: &CreateRequest) -> Result<Plan, UserError> {
+        let prepared = self.prepare(req).await?;
+        let quote = prepared.first.quote.ok_or_else(|| {
+            UserError::new(ErrorCode::Unavailable, format!("{} gave no price", prepared.first.extension_id))
+        })?;
+        Ok(Plan {
+            profile_digest: prepared.digest,
+            profile_source: prepared.source,
+            extension_id: prepared.first.extension_id,
+            host: prepared.first.host,
+            quote,
+            ttl: prepared.ttl,
+            inputs: prepared.inputs,
+            limits: prepared.validation.limits,
+            detail: prepared.validation.detail,
+            route: prepared.route,
+            profile: prepared.profile,
+        })
+    }
+}
+
+impl Prepared {
+    /// Refuses a `run` that no candidate could serve, before anything is made.
+    pub(crate) fn require_exec(&self, engine: &Engine) -> Result<(), UserError> {
+        let id = &self.first.extension_id;
+        match engine.ports.extensions.get(id) {
+            Some(extension) if extension.capabilities().exec => Ok(()),
+            _ => Err(UserError::new(ErrorCode::Unsupported, format!("{id} does not run commands, so `run` cannot use it"))
+                .hint("use a profile of another extension, or `create` and reach it as `reachability show` says")),
+        }
+    }
+}
+
+fn time_to_live(profile: &Profile, asked: Option<Span>) -> Result<Span, UserError> {
+    let ttl = asked.unwrap_or(profile.ttl.default);
+    if ttl > profile.ttl.max {
+        let what = format!("a time to live of {ttl} is over the maximum of {}, {}", profile.id, profile.ttl.max);
+        return Err(UserError::new(ErrorCode::InvalidTtl, what).hint(format!("ask for at most --ttl {}", profile.ttl.max)));
+    }
+    Ok(ttl)
+}
+
+/// What makes two creates the same sandbox; `None`: nothing does. A sandbox of another profile is never a match.
+pub(crate) fn scope_key(scope: Scope, consumer: &Consumer, profile_id: &str) -> Option<String> {
+    let project = consumer.project.as_deref().unwrap_or("");
+    // JSON keeps parts apart whatever they contain.
+    let parts = match scope {
+        Scope::Session => vec!["session", consumer.run_id.as_deref()?, project, profile_id],
+        Scope::Agent => vec!["agent", consumer.actor.name(), project, profile_id],
+        Scope::Shared => vec!["shared", project, profile_id],
+    };
+    serde_json::to_string(&parts).ok()
+}
+
+pub(crate) fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), UserError> {
+    let invalid = |what: String| Err(UserError::new(ErrorCode::InvalidInput, what));
+    if labels.len() > MOST_LABELS {
+        return invalid(format!("{} labels are too many: at most {MOST_LABELS}", labels.len()));
+    }
+    for (key, value) in labels {
+        let shown: String = key.chars().take(40).collect();
+        let first = key.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let rest = key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
+        if !first || !rest || key.len() > LABEL_KEY_LEN {
+            return invalid(format!(
+                "`{shown}` is not a label: start with a letter or digit, then letters, digits, `.`, `_`, `-`, `/`, at most \
+                 {LABEL_KEY_LEN} in all"
+            ));
+        }
+        check_text(&format!("the value of label `{shown}`"), value)?;
+    }
+    Ok(())
+}
+
+fn check_consumer(consumer: &Consumer) -> Result<(), UserError> {
+    for (what, text) in [("the project", &consumer.project), ("the run id", &consumer.run_id)] {
+        if let Some(text) = text {
+            if text.is_empty() {
+                return Err(UserError::new(ErrorCode::InvalidInput, format!("{what} is empty")).hint("leave it out instead"));
+            }
+            check_text(what, text)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), UserError> {
+    if text.len() > TEXT_LEN || text.chars().any(char::is_control) {
+        let why = format!("{what} is not plain text of at most {TEXT_LEN} bytes");
+        return Err(UserError::new(ErrorCode::InvalidInput, why));
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Set and remove labels.
+
+use std::collections::BTreeMap;
+
+use sandboxer_model::error::UserError;
+use sandboxer_model::sandbox::Sandbox;
+use sandboxer_store::{Change, NewEvent, StoreError};
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::prepare::check_labels;
+
+impl Engine {
+    pub(crate) async fn do_label(
+        &self,
+        id: &str,
+        set: BTreeMap<String, String>,
+        remove: Vec<String>,
+    ) -> Result<Sandbox, UserError> {
+        let mut record = self.ports.store.find_sandbox(id).await?;
+        loop {
+            let mut labels = record.sandbox.labels.clone();
+            labels.retain(|key, _| !remove.contains(key));
+            labels.extend(set.clone());
+            check_labels(&labels)?;
+            if labels == record.sandbox.labels {
+                return Ok(record.sandbox);
+            }
+            let now = self.ports.clock.now();
+            record.sandbox.labels = labels;
+            record.sandbox.updated_at = now;
+            let event = NewEvent {
+                event_id: sandboxer_model::id::EventId::from_uuid(self.ports.ids.uuid()),
+                at: now,
+                kind: "labels.changed".to_owned(),
+                state: record.sandbox.state,
+                reason: record.sandbox.reason,
+                summary: "labels changed".to_owned(),
+                detail: json!({ "labels": record.sandbox.labels }),
+            };
+            match self.ports.store.commit(&mut record, &Change { events: vec![event], ..Change::default() }).await {
+                Ok(()) => return Ok(record.sandbox),
+                Err(StoreError::Stale(id) | StoreError::Fenced(id)) => record = self.ports.store.sandbox(&id).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Reconcilers: they take no input, compare what is stored with what is true, and may be run by anybody at any time.
+//!
+//! | file | does |
+//! |---|---|
+//! | `recover` | takes over what dead processes left; removes what is past its time |
+//! | `observe` | compares sandboxes with their backends, where a backend answers locally |
+
+mod observe;
+mod recover;
