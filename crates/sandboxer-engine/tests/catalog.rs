@@ -1,7 +1,11 @@
 //! The catalog: layers, shipped profiles, hostile repositories, inputs, manifests.
 
 #![expect(clippy::disallowed_methods, reason = "lays out the files it looks for")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly in its helpers")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail loudly in its helpers"
+)]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
