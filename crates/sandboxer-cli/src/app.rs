@@ -75,7 +75,7 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::Reachability { verb } => wait_for(verb::reachability::reachability(context, verb)),
         Verb::Label(args) => wait_for(verb::label::label(context, args)),
         Verb::Events(args) => wait_for(verb::events::events(context, args.id.as_deref())),
-        Verb::Doctor => wait_for(verb::doctor::doctor(context)),
+        Verb::Doctor => verb::doctor::doctor(context),
     }
 }
 
@@ -88,7 +88,7 @@ fn internal(context: &Context, verb: InternalVerb) -> Result<u8, UserError> {
 
 fn wait_for(work: impl Future<Output = Result<u8, UserError>>) -> Result<u8, UserError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_time()
         .build()
         .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot start the runtime: {error}")))?;
     let outcome = runtime.block_on(work);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use extension_native::NativeExtension;
 use sandboxer_engine::api::Recovered;
 use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::{Engine, Ports, Settings};
@@ -125,20 +126,32 @@ impl Context {
         })
     }
 
-    /// The backends of this build.
+    /// The backends of this build. One that warms up does so beside whatever the caller does next.
     ///
     /// # Errors
     /// Two of them have one id: a bug.
-    pub(crate) fn extensions(&self, _warm: Warm) -> Result<Registry, UserError> {
-        Ok(Registry::new())
+    pub(crate) fn extensions(&self, warm: Warm) -> Result<Registry, UserError> {
+        let from = self.elapsed();
+        let native = NativeExtension::new(extension_native::Settings {
+            data_dir: self.data_dir.clone(),
+        });
+        if warm == Warm::Up {
+            native.prewarm();
+        }
+        let mut registry = Registry::new();
+        registry
+            .register(native)
+            .map_err(|error| UserError::new(ErrorCode::Internal, error.to_string()))?;
+        self.timings.note("start the backend", from, self.elapsed());
+        Ok(registry)
     }
 
-    /// The engine over this machine, and what earlier commands left undone is finished first.
+    /// The engine over these backends; what earlier commands left undone is finished first.
     ///
     /// # Errors
     /// The database cannot be used.
-    pub(crate) async fn engine(&self, warm: Warm, reporter: &Reporter) -> Result<Engine, UserError> {
-        let engine = self.engine_as_it_is(warm).await?;
+    pub(crate) async fn engine_over(&self, extensions: Registry, reporter: &Reporter) -> Result<Engine, UserError> {
+        let engine = self.open(extensions).await?;
         let from = self.elapsed();
         let recovered = engine.recover(reporter).await?;
         self.timings.note("look for what was left undone", from, self.elapsed());
@@ -146,18 +159,23 @@ impl Context {
         Ok(engine)
     }
 
-    /// The engine over this machine.
+    /// The same over the backends of this build, none of them warm.
     ///
     /// # Errors
     /// The database cannot be used.
-    pub(crate) async fn engine_as_it_is(&self, warm: Warm) -> Result<Engine, UserError> {
+    pub(crate) async fn engine(&self, reporter: &Reporter) -> Result<Engine, UserError> {
+        self.engine_over(self.extensions(Warm::No)?, reporter).await
+    }
+
+    /// The engine over these backends, and nothing else is touched.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub(crate) async fn open(&self, extensions: Registry) -> Result<Engine, UserError> {
         let from = self.elapsed();
-        let extensions = self.extensions(warm)?;
-        let opening = self.elapsed();
-        self.timings.note("register extensions", from, opening);
         let ids = Arc::new(SystemIds);
         let store = Store::open(&self.data_dir, Arc::clone(&self.clock), ids.clone()).await?;
-        self.timings.note("open the database", opening, self.elapsed());
+        self.timings.note("open the database", from, self.elapsed());
         let ports = Ports {
             clock: Arc::clone(&self.clock),
             ids,

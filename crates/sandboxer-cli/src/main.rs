@@ -6,7 +6,6 @@ mod context;
 mod env;
 mod error;
 mod interrupt;
-mod native;
 mod output;
 mod terminal;
 mod value;
@@ -14,7 +13,7 @@ mod verb;
 
 fn main() {
     // A keeper of a sandbox is this same program started again: it must not pay for anything below.
-    if let Some(code) = native::internal_entry() {
+    if let Some(code) = extension_native::internal_entry() {
         std::process::exit(code);
     }
     // Not returned from: leaving at once skips destructors that only the kernel needs to run.

@@ -74,6 +74,13 @@ impl Reporter {
         }
     }
 
+    /// Takes the live line away until the next step: the terminal belongs to a command now.
+    pub(crate) fn hush(&self) {
+        let mut now = self.shared.lock();
+        now.step = None;
+        erase(&mut now);
+    }
+
     /// Takes the live line away, for good.
     pub(crate) fn close(&self) {
         let mut now = self.shared.lock();

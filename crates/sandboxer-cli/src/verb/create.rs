@@ -23,13 +23,13 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
     };
     let request = recipe::request(context, args.recipe, if_abandoned)?;
     if args.dry_run {
-        let engine = context.engine_as_it_is(Warm::No).await?;
+        let engine = context.open(context.extensions(Warm::No)?).await?;
         print_plan(context, &engine.plan(&request).await?)?;
         return Ok(0);
     }
     let reporter = context.reporter();
     if args.no_wait {
-        let engine = context.engine(Warm::No, &reporter).await?;
+        let engine = context.engine(&reporter).await?;
         let created = engine.accept(request).await?;
         if let Some(operation) = &created.sandbox.operation_id {
             start_operating(context, operation.as_str())?;
@@ -37,9 +37,10 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
         print(context, &created)?;
         return Ok(0);
     }
+    let extensions = context.extensions(Warm::Up)?;
     let cancel = Cancel::new();
     let _interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
-    let engine = context.engine(Warm::Up, &reporter).await?;
+    let engine = context.engine_over(extensions, &reporter).await?;
     let created = engine.create(request, &reporter, &cancel).await?;
     reporter.close();
     print(context, &created)?;

@@ -5,7 +5,7 @@ use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::{ErrorCode, UserError};
 
 use crate::args::DestroyArgs;
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::output::{json, sandbox};
 
 /// Destroys sandboxes, each whatever became of the others.
@@ -14,7 +14,7 @@ use crate::output::{json, sandbox};
 /// The first error, once all were tried.
 pub(crate) async fn destroy(context: &Context, args: DestroyArgs) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let engine = context.engine(Warm::No, &reporter).await?;
+    let engine = context.engine(&reporter).await?;
     let mut receipts = Vec::new();
     let mut errors = Vec::new();
     for id in &args.ids {

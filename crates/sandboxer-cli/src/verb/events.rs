@@ -2,7 +2,7 @@
 
 use sandboxer_model::error::UserError;
 
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::output::json;
 use crate::output::table::Columns;
 
@@ -12,7 +12,7 @@ use crate::output::table::Columns;
 /// Those of the engine.
 pub(crate) async fn events(context: &Context, id: Option<&str>) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let events = context.engine(Warm::No, &reporter).await?.events(id).await?;
+    let events = context.engine(&reporter).await?.events(id).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&events)?,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::recipe;
 use crate::args::ExecArgs;
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::interrupt::{Interrupts, Meaning};
 use crate::output::json;
 use crate::terminal::{self, Bridge};
@@ -38,7 +38,7 @@ pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserEr
         Some(Interrupts::receive(Meaning::Leave, Cancel::new())?)
     };
     let reporter = context.reporter();
-    let engine = context.engine(Warm::No, &reporter).await?;
+    let engine = context.engine(&reporter).await?;
     reporter.close();
     let mut session = engine.exec(&args.id, command).await?;
     let Some(interrupts) = interrupts else {

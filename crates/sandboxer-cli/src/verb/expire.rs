@@ -14,7 +14,7 @@ use crate::output::table::Columns;
 pub(crate) async fn expire(context: &Context, apply: bool) -> Result<u8, UserError> {
     let reporter = context.reporter();
     // Not preceded by recovery, which would remove them before they are shown.
-    let engine = context.engine_as_it_is(Warm::No).await?;
+    let engine = context.open(context.extensions(Warm::No)?).await?;
     let actions = engine.expire(apply, &reporter).await?;
     reporter.close();
     match context.format {

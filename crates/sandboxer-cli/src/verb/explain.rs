@@ -6,7 +6,7 @@ use sandboxer_model::isolation::MechanismState;
 use sandboxer_model::reachability::Reachability;
 
 use super::create::limit_row;
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::output::color::Paint;
 use crate::output::{human, json, sandbox};
 
@@ -16,7 +16,7 @@ use crate::output::{human, json, sandbox};
 /// Those of the engine.
 pub(crate) async fn explain(context: &Context, id: &str) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let explanation = context.engine(Warm::No, &reporter).await?.explain(id).await?;
+    let explanation = context.engine(&reporter).await?.explain(id).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&explanation)?,

@@ -4,7 +4,7 @@ use sandboxer_engine::api::Extend;
 use sandboxer_model::error::UserError;
 
 use crate::args::ExtendTtlArgs;
-use crate::context::{Context, Warm};
+use crate::context::Context;
 use crate::error::usage;
 use crate::output::sandbox;
 use crate::value;
@@ -20,11 +20,7 @@ pub(crate) async fn extend_ttl(context: &Context, args: ExtendTtlArgs) -> Result
         _ => return Err(usage("give either `--duration` or `--until`")),
     };
     let reporter = context.reporter();
-    let sandbox = context
-        .engine(Warm::No, &reporter)
-        .await?
-        .extend_ttl(&args.id, by)
-        .await?;
+    let sandbox = context.engine(&reporter).await?.extend_ttl(&args.id, by).await?;
     reporter.close();
     sandbox::print(context, &sandbox)?;
     Ok(0)

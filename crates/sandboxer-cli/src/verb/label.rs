@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sandboxer_model::error::{ErrorCode, UserError};
 
 use crate::args::LabelArgs;
-use crate::context::{Context, Warm};
+use crate::context::Context;
 use crate::output::sandbox;
 use crate::value;
 
@@ -32,11 +32,7 @@ pub(crate) async fn label(context: &Context, args: LabelArgs) -> Result<u8, User
         }
     }
     let reporter = context.reporter();
-    let sandbox = context
-        .engine(Warm::No, &reporter)
-        .await?
-        .label(&args.id, set, remove)
-        .await?;
+    let sandbox = context.engine(&reporter).await?.label(&args.id, set, remove).await?;
     reporter.close();
     sandbox::print(context, &sandbox)?;
     Ok(0)

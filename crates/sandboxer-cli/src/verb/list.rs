@@ -5,7 +5,7 @@ use sandboxer_model::error::UserError;
 use sandboxer_model::sandbox::Sandbox;
 
 use crate::args::ListArgs;
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::output::table::Columns;
 use crate::output::{human, json, sandbox};
 use crate::value;
@@ -29,7 +29,7 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<u8, UserEr
         labels,
     };
     let reporter = context.reporter();
-    let sandboxes = context.engine(Warm::No, &reporter).await?.list(&filter).await?;
+    let sandboxes = context.engine(&reporter).await?.list(&filter).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&sandboxes)?,

@@ -16,7 +16,7 @@ pub(crate) async fn operate(context: &Context, operation: &str) -> Result<u8, Us
         .parse()
         .map_err(|error| UserError::new(ErrorCode::Usage, format!("{error}")))?;
     let reporter = context.reporter();
-    let engine = context.engine_as_it_is(Warm::Up).await?;
+    let engine = context.open(context.extensions(Warm::Up)?).await?;
     engine.resume(&operation, &reporter).await?;
     Ok(0)
 }

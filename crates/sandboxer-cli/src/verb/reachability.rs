@@ -3,7 +3,7 @@
 use sandboxer_model::error::UserError;
 
 use crate::args::ReachabilityVerb;
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::output::json;
 use crate::output::table::Columns;
 
@@ -14,11 +14,7 @@ use crate::output::table::Columns;
 pub(crate) async fn reachability(context: &Context, verb: ReachabilityVerb) -> Result<u8, UserError> {
     let ReachabilityVerb::Show(args) = verb;
     let reporter = context.reporter();
-    let reachability = context
-        .engine(Warm::No, &reporter)
-        .await?
-        .reachability(&args.id)
-        .await?;
+    let reachability = context.engine(&reporter).await?.reachability(&args.id).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&reachability)?,

@@ -12,11 +12,12 @@ use crate::output::sandbox;
 /// # Errors
 /// Those of the engine; `Interrupted`.
 pub(crate) async fn recreate(context: &Context, id: &str) -> Result<u8, UserError> {
+    let extensions = context.extensions(Warm::Up)?;
     let cancel = Cancel::new();
     let _interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
     let reporter = context.reporter();
     let sandbox = context
-        .engine(Warm::Up, &reporter)
+        .engine_over(extensions, &reporter)
         .await?
         .recreate(id, &reporter, &cancel)
         .await?;

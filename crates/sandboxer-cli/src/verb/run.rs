@@ -26,26 +26,24 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
     };
     let command = recipe::command(args.command, stdio)?;
     let request = recipe::request(context, args.recipe, IfAbandoned::Undo)?;
+    let extensions = context.extensions(Warm::Up)?;
     let cancel = Cancel::new();
     let reporter = context.reporter();
     let interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
-    let engine = context.engine(Warm::Up, &reporter).await?;
+    let engine = context.engine_over(extensions, &reporter).await?;
 
     let mut bridge = None;
     let mut started = None;
     let mut on_started = |session: &mut dyn ExecSession| {
-        reporter.close();
+        reporter.hush();
         started = Some(context.elapsed());
         interrupts.pass_on_to(session.signaller());
         if let Some(terminal) = session.take_terminal() {
             bridge = Some(Bridge::start(terminal));
         }
     };
-    let from = context.elapsed();
     let outcome = engine.run(request, command, &reporter, &mut on_started, &cancel).await;
-    context
-        .timings
-        .note("create, run and destroy, as the engine did it", from, from);
+    reporter.close();
     interrupts.pass_on_to(None);
     if let Some(bridge) = bridge {
         bridge?.finish();
