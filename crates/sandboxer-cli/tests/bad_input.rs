@@ -1,6 +1,10 @@
 //! Wrong inputs and what is answered, word for word: `docs/bad-input.md` is this table.
 //! `SBX_WRITE_DOCS=1 cargo test -p sandboxer-cli --test bad_input` writes it.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests start real programs and read real files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start real programs and read real files"
+)]
 
 mod support;
 

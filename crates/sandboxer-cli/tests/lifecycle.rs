@@ -1,4 +1,5 @@
 //! One sandbox from its creation to its proven end, through the real binary.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod support;
 

@@ -1,5 +1,9 @@
 //! `run` and `exec`: exit codes, bytes, signals, terminals.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests start real programs")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start real programs"
+)]
 
 mod support;
 

@@ -147,11 +147,12 @@ fn isolation(page: &mut Page, explanation: &Explanation) {
         } else {
             page.paint.bad("NOT held")
         };
-        let outcome = format!(
-            "{verdict}: expected {}, saw {}",
-            attestation.expected, attestation.observed
-        );
-        page.line(&format!("tried {}", attestation.probe), &outcome);
+        let saw = if attestation.observed == attestation.expected {
+            attestation.observed.clone()
+        } else {
+            format!("{} instead of {}", attestation.observed, attestation.expected)
+        };
+        page.line("tried", &format!("{verdict}: {}: {saw}", attestation.probe));
     }
 }
 
