@@ -87,7 +87,13 @@ impl Engine {
     /// An engine over these ports.
     pub fn new(ports: Ports, catalog: Catalog, settings: Settings) -> Engine {
         let me = ports.owners.me();
-        Engine { ports, catalog, settings, faults: None, me }
+        Engine {
+            ports,
+            catalog,
+            settings,
+            faults: None,
+            me,
+        }
     }
 
     /// The same engine with faults at step boundaries, for tests.

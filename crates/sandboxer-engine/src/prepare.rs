@@ -64,7 +64,10 @@ impl Engine {
     pub(crate) async fn do_plan(&self, req: &CreateRequest) -> Result<Plan, UserError> {
         let prepared = self.prepare(req).await?;
         let quote = prepared.first.quote.ok_or_else(|| {
-            UserError::new(ErrorCode::Unavailable, format!("{} gave no price", prepared.first.extension_id))
+            UserError::new(
+                ErrorCode::Unavailable,
+                format!("{} gave no price", prepared.first.extension_id),
+            )
         })?;
         Ok(Plan {
             profile_digest: prepared.digest,
@@ -88,8 +91,11 @@ impl Prepared {
         let id = &self.first.extension_id;
         match engine.ports.extensions.get(id) {
             Some(extension) if extension.capabilities().exec => Ok(()),
-            _ => Err(UserError::new(ErrorCode::Unsupported, format!("{id} does not run commands, so `run` cannot use it"))
-                .hint("use a profile of another extension, or `create` and reach it as `reachability show` says")),
+            _ => Err(UserError::new(
+                ErrorCode::Unsupported,
+                format!("{id} does not run commands, so `run` cannot use it"),
+            )
+            .hint("use a profile of another extension, or `create` and reach it as `reachability show` says")),
         }
     }
 }
@@ -97,8 +103,13 @@ impl Prepared {
 fn time_to_live(profile: &Profile, asked: Option<Span>) -> Result<Span, UserError> {
     let ttl = asked.unwrap_or(profile.ttl.default);
     if ttl > profile.ttl.max {
-        let what = format!("a time to live of {ttl} is over the maximum of {}, {}", profile.id, profile.ttl.max);
-        return Err(UserError::new(ErrorCode::InvalidTtl, what).hint(format!("ask for at most --ttl {}", profile.ttl.max)));
+        let what = format!(
+            "a time to live of {ttl} is over the maximum of {}, {}",
+            profile.id, profile.ttl.max
+        );
+        return Err(
+            UserError::new(ErrorCode::InvalidTtl, what).hint(format!("ask for at most --ttl {}", profile.ttl.max))
+        );
     }
     Ok(ttl)
 }
@@ -139,7 +150,9 @@ fn check_consumer(consumer: &Consumer) -> Result<(), UserError> {
     for (what, text) in [("the project", &consumer.project), ("the run id", &consumer.run_id)] {
         if let Some(text) = text {
             if text.is_empty() {
-                return Err(UserError::new(ErrorCode::InvalidInput, format!("{what} is empty")).hint("leave it out instead"));
+                return Err(
+                    UserError::new(ErrorCode::InvalidInput, format!("{what} is empty")).hint("leave it out instead")
+                );
             }
             check_text(what, text)?;
         }

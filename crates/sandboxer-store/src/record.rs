@@ -52,6 +52,11 @@ impl SandboxRecord {
         self.stored.map(|stored| stored.epoch)
     }
 
+    /// The state of its row, as far as this value knows.
+    pub fn stored_state(&self) -> Option<State> {
+        self.stored.map(|stored| stored.state)
+    }
+
     /// Takes the fence of a fresher read of the same row, so that the next commit replaces what that read saw.
     /// The caller must have merged what it wants to keep of it.
     pub fn adopt_fence(&mut self, fresh: &SandboxRecord) {

@@ -33,12 +33,37 @@ use crate::prepare::Prepared;
 
 pub(crate) const STEPS: &[&str] = &["place", "provision", "wait_ready", "publish"];
 
-const PLACE: Step = Step { name: "place", act: nothing, apply: place, commit: Commit::Now };
-const PROVISION: Step = Step { name: "provision", act: ask_provision, apply: provisioned, commit: Commit::MayWait };
-const WAIT_READY: Step = Step { name: "wait_ready", act: ask_ready, apply: reachable, commit: Commit::WithNext };
-const PUBLISH: Step = Step { name: "publish", act: nothing, apply: publish, commit: Commit::Now };
+const PLACE: Step = Step {
+    name: "place",
+    act: nothing,
+    apply: place,
+    commit: Commit::Now,
+};
+const PROVISION: Step = Step {
+    name: "provision",
+    act: ask_provision,
+    apply: provisioned,
+    commit: Commit::MayWait,
+};
+const WAIT_READY: Step = Step {
+    name: "wait_ready",
+    act: ask_ready,
+    apply: reachable,
+    commit: Commit::WithNext,
+};
+const PUBLISH: Step = Step {
+    name: "publish",
+    act: nothing,
+    apply: publish,
+    commit: Commit::Now,
+};
 /// `run` writes this while its command is already running.
-const PUBLISH_LATER: Step = Step { name: "publish", act: nothing, apply: publish, commit: Commit::WithNext };
+const PUBLISH_LATER: Step = Step {
+    name: "publish",
+    act: nothing,
+    apply: publish,
+    commit: Commit::WithNext,
+};
 
 /// Times another process may win the same scope before this is called busy.
 const SCOPE_ATTEMPTS: u32 = 20;
@@ -57,7 +82,12 @@ impl Engine {
             }
             let mut job = self.new_creation(&prepared, req, false, progress);
             match drive_interruptibly(&mut job, cancel).await {
-                Ok(()) => return Ok(Created { sandbox: job.record.sandbox, reused: false }),
+                Ok(()) => {
+                    return Ok(Created {
+                        sandbox: job.record.sandbox,
+                        reused: false,
+                    });
+                }
                 Err(Undriven::Scope) => {}
                 Err(Undriven::Ended(error)) => return Err(error),
             }
@@ -78,7 +108,12 @@ impl Engine {
             job.operation.lease_until = self.ports.clock.now() + UNCLAIMED;
             job.acknowledge();
             match job.commit().await {
-                Ok(()) => return Ok(Created { sandbox: job.record.sandbox, reused: false }),
+                Ok(()) => {
+                    return Ok(Created {
+                        sandbox: job.record.sandbox,
+                        reused: false,
+                    });
+                }
                 Err(Stop::Store(StoreError::ScopeTaken(_))) => {}
                 Err(stop) => return Err(stopped(&stop, &job)),
             }
@@ -127,8 +162,15 @@ impl Engine {
             generation: 1,
             epoch: Epoch(1),
         };
-        let facts = Facts { scope_key: prepared.scope_key.clone(), ..Facts::default() };
-        let params = Params { if_abandoned: req.if_abandoned, run, ..Params::default() };
+        let facts = Facts {
+            scope_key: prepared.scope_key.clone(),
+            ..Facts::default()
+        };
+        let params = Params {
+            if_abandoned: req.if_abandoned,
+            run,
+            ..Params::default()
+        };
         let operation = OperationRecord {
             operation_id,
             kind: OperationKind::Create,
@@ -189,7 +231,9 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
                 }
                 Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
             }
-            job.commit().await.map_err(|stop| Undriven::Ended(stopped(&stop, job)))?;
+            job.commit()
+                .await
+                .map_err(|stop| Undriven::Ended(stopped(&stop, job)))?;
         }
         match tear_down(job).await {
             Ok(()) => {}
@@ -200,7 +244,9 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
             return Err(Undriven::Ended(finish_undo(job).await));
         }
         // The next backend is on record before it is asked.
-        job.commit().await.map_err(|stop| Undriven::Ended(stopped(&stop, job)))?;
+        job.commit()
+            .await
+            .map_err(|stop| Undriven::Ended(stopped(&stop, job)))?;
     }
 }
 
@@ -257,13 +303,17 @@ fn reachable(job: &mut Job<'_>, fact: Fact) {
     reachability.tunnel_via.get_or_insert(hints.tunnel);
     reachability.identity.get_or_insert(hints.identity);
     if can_exec {
-        reachability.exec.get_or_insert_with(|| format!("sandboxer exec {} --", sandbox.sandbox_id));
+        reachability
+            .exec
+            .get_or_insert_with(|| format!("sandboxer exec {} --", sandbox.sandbox_id));
     }
     sandbox.reachability = Some(reachability);
     sandbox.isolation = Some(ready.isolation);
     sandbox.ready_at = Some(now);
     // Where a guard keeps the deadline, its figure is the true one.
-    sandbox.expires_at = ready.guard_deadline.or_else(|| now.checked_add(sandbox.ttl.as_signed()).ok());
+    sandbox.expires_at = ready
+        .guard_deadline
+        .or_else(|| now.checked_add(sandbox.ttl.as_signed()).ok());
 }
 
 fn publish(job: &mut Job<'_>, _: Fact) {
@@ -292,8 +342,16 @@ fn note_failure(job: &mut Job<'_>, step: &str, error: &ExtensionError) {
     sandbox.error = Some(noted.clone());
     let extension_id = sandbox.extension_id.clone().unwrap_or_default();
     let detail = json!({ "extension_id": extension_id, "host": sandbox.host, "error": noted });
-    job.params.failures.push(CandidateFailure { extension_id: extension_id.clone(), host: sandbox.host.clone(), failure: noted });
-    job.tell("step.failed", format!("{step} failed on {extension_id}: {}", error.message), detail);
+    job.params.failures.push(CandidateFailure {
+        extension_id: extension_id.clone(),
+        host: sandbox.host.clone(),
+        failure: noted,
+    });
+    job.tell(
+        "step.failed",
+        format!("{step} failed on {extension_id}: {}", error.message),
+        detail,
+    );
 }
 
 /// Begins the way back. The intent is stored before the teardown, under a new epoch.
@@ -310,7 +368,8 @@ pub(crate) fn turn_back(job: &mut Job<'_>, reason: Reason) {
 /// Goes to the next candidate, if the last one failed by itself, is proven gone, and there is another.
 fn next_candidate(job: &mut Job<'_>) -> bool {
     let is_creation = job.operation.kind == OperationKind::Create;
-    let failed_by_itself = job.params.undo == Some(Reason::FailedAtStep) && job.record.sandbox.state == State::Provisioning;
+    let failed_by_itself =
+        job.params.undo == Some(Reason::FailedAtStep) && job.record.sandbox.state == State::Provisioning;
     let next = job.record.facts.candidate + 1;
     if !is_creation || !failed_by_itself || job.frozen.route.accepted().nth(next).is_none() {
         return false;
@@ -323,7 +382,11 @@ fn next_candidate(job: &mut Job<'_>) -> bool {
     job.record.sandbox.expires_at = None;
     place(job, Fact::Nothing);
     let backend = job.record.sandbox.extension_id.clone().unwrap_or_default();
-    job.tell("route.next", format!("trying {backend}"), json!({ "extension_id": backend }));
+    job.tell(
+        "route.next",
+        format!("trying {backend}"),
+        json!({ "extension_id": backend }),
+    );
     true
 }
 
@@ -360,9 +423,13 @@ fn told(job: &Job<'_>, reason: Reason) -> UserError {
     match job.params.failures.as_slice() {
         [only] => from_failure(&only.failure).hint(explain),
         several => {
-            let causes: Vec<String> =
-                several.iter().map(|one| format!("{}: {}", one.extension_id, one.failure.message)).collect();
-            let code = several.last().map_or(sandboxer_model::error::ErrorCode::BackendFailed, |one| one.failure.code);
+            let causes: Vec<String> = several
+                .iter()
+                .map(|one| format!("{}: {}", one.extension_id, one.failure.message))
+                .collect();
+            let code = several
+                .last()
+                .map_or(sandboxer_model::error::ErrorCode::BackendFailed, |one| one.failure.code);
             UserError::new(code, format!("no backend could make it: {}", causes.join("; "))).hint(explain)
         }
     }
@@ -378,6 +445,8 @@ pub(crate) async fn resume(job: &mut Job<'_>) -> Result<(), UserError> {
         Ok(()) => Ok(()),
         Err(Undriven::Ended(error)) => Err(error),
         // The scope was taken when it was stored first; it cannot be taken by another now.
-        Err(Undriven::Scope) => Err(StoreError::ScopeTaken(job.record.facts.scope_key.clone().unwrap_or_default()).into()),
+        Err(Undriven::Scope) => {
+            Err(StoreError::ScopeTaken(job.record.facts.scope_key.clone().unwrap_or_default()).into())
+        }
     }
 }

@@ -24,7 +24,12 @@ use crate::engine::Engine;
 
 pub(crate) const STEPS: &[&str] = &["intend", "teardown", "settle"];
 
-const INTEND: Step = Step { name: "intend", act: nothing, apply: intend, commit: Commit::Now };
+const INTEND: Step = Step {
+    name: "intend",
+    act: nothing,
+    apply: intend,
+    commit: Commit::Now,
+};
 
 /// Times another process may change the sandbox between reading and writing before this is called busy.
 const ATTEMPTS: u32 = 50;
@@ -42,7 +47,10 @@ impl Engine {
                 record = self.ports.store.sandbox(&record.sandbox.sandbox_id).await?;
                 continue;
             }
-            let params = Params { reason: Some(Reason::DestroyedByRequest), ..Params::default() };
+            let params = Params {
+                reason: Some(Reason::DestroyedByRequest),
+                ..Params::default()
+            };
             match self.remove(record.clone(), params, progress).await {
                 Ok(sandbox) => return Ok(receipt(sandbox, false)),
                 Err(error) if error.code == ErrorCode::Fenced => {
@@ -77,12 +85,22 @@ impl Engine {
         message: String,
         progress: &dyn Progress,
     ) -> Result<Sandbox, UserError> {
-        let params =
-            Params { reason: Some(Reason::ProviderLost), ending: Ending::Failed, ..Params::default() };
+        let params = Params {
+            reason: Some(Reason::ProviderLost),
+            ending: Ending::Failed,
+            ..Params::default()
+        };
         let mut job = self.begin(record, OperationKind::Destroy, params, progress).await?;
-        let hint = format!("remove the record with `sandboxer destroy {0}`, or make it again with `sandboxer recreate {0}`", job.record.sandbox.sandbox_id);
-        job.record.sandbox.error =
-            Some(Failure { code: ErrorCode::BackendFailed, step: None, message, hint: Some(hint) });
+        let hint = format!(
+            "remove the record with `sandboxer destroy {0}`, or make it again with `sandboxer recreate {0}`",
+            job.record.sandbox.sandbox_id
+        );
+        job.record.sandbox.error = Some(Failure {
+            code: ErrorCode::BackendFailed,
+            step: None,
+            message,
+            hint: Some(hint),
+        });
         match job.step(&INTEND).await {
             Ok(()) => {}
             Err(stop) => return Err(stopped(&stop, &job)),
@@ -99,7 +117,13 @@ fn intend(job: &mut Job<'_>, _: Fact) {
     match job.params.ending {
         Ending::Destroyed => job.enter(State::Destroying, "being removed", json!({})),
         Ending::Failed => {
-            let message = job.record.sandbox.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+            let message = job
+                .record
+                .sandbox
+                .error
+                .as_ref()
+                .map(|error| error.message.clone())
+                .unwrap_or_default();
             let detail = json!({ "error": job.record.sandbox.error });
             job.enter(State::Failed, message, detail);
         }

@@ -23,22 +23,25 @@ use crate::engine::Engine;
 
 pub(crate) const STEPS: &[&str] = &["intend", "teardown", "settle"];
 
-const INTEND: Step = Step { name: "intend", act: nothing, apply: intend, commit: Commit::Now };
+const INTEND: Step = Step {
+    name: "intend",
+    act: nothing,
+    apply: intend,
+    commit: Commit::Now,
+};
 
 /// Sandboxes one `expire` looks at.
 const MOST: u32 = 10_000;
 
 impl Engine {
-    pub(crate) async fn do_expire(
-        &self,
-        apply: bool,
-        progress: &dyn Progress,
-    ) -> Result<Vec<ExpireAction>, UserError> {
+    pub(crate) async fn do_expire(&self, apply: bool, progress: &dyn Progress) -> Result<Vec<ExpireAction>, UserError> {
         let mut actions = Vec::new();
         for due in self.ports.store.due(self.me(), MOST).await? {
             let Due::Deadline(id) = due else { continue };
             let record = self.ports.store.sandbox(&id).await?;
-            let Some(expired_at) = self.past_deadline(&record) else { continue };
+            let Some(expired_at) = self.past_deadline(&record) else {
+                continue;
+            };
             let (result, error) = match apply {
                 false => (ExpireResult::DryRun, None),
                 true => match self.expire_one(record, Reason::Ttl, progress).await {
@@ -47,7 +50,13 @@ impl Engine {
                     Err(error) => (ExpireResult::Failed, Some(error.message)),
                 },
             };
-            actions.push(ExpireAction { sandbox_id: id, expired_at, reason: Reason::Ttl, result, error });
+            actions.push(ExpireAction {
+                sandbox_id: id,
+                expired_at,
+                reason: Reason::Ttl,
+                result,
+                error,
+            });
         }
         Ok(actions)
     }
@@ -73,7 +82,10 @@ impl Engine {
                 return Ok(None);
             }
         }
-        let params = Params { reason: Some(reason), ..Params::default() };
+        let params = Params {
+            reason: Some(reason),
+            ..Params::default()
+        };
         let mut job = self.begin(record, OperationKind::Expire, params, progress).await?;
         match job.step(&INTEND).await {
             Ok(()) => {}
@@ -92,7 +104,11 @@ fn intend(job: &mut Job<'_>, _: Fact) {
     job.record.facts.scope_key = None;
     job.record.sandbox.reason = job.params.reason;
     let deadline = job.record.sandbox.expires_at;
-    job.enter(State::Expired, "its time passed", json!({ "ttl": job.record.sandbox.ttl, "expires_at": deadline }));
+    job.enter(
+        State::Expired,
+        "its time passed",
+        json!({ "ttl": job.record.sandbox.ttl, "expires_at": deadline }),
+    );
     job.enter(State::Destroying, "being removed", json!({}));
 }
 

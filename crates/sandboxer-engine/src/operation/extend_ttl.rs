@@ -27,9 +27,24 @@ use crate::query::wrong_state;
 
 pub(crate) const STEPS: &[&str] = &["intend", "move_guard", "settle"];
 
-const INTEND: Step = Step { name: "intend", act: nothing, apply: intend, commit: Commit::Now };
-const MOVE_GUARD: Step = Step { name: "move_guard", act: ask, apply: guarded, commit: Commit::WithNext };
-const SETTLE: Step = Step { name: "settle", act: nothing, apply: settle, commit: Commit::Now };
+const INTEND: Step = Step {
+    name: "intend",
+    act: nothing,
+    apply: intend,
+    commit: Commit::Now,
+};
+const MOVE_GUARD: Step = Step {
+    name: "move_guard",
+    act: ask,
+    apply: guarded,
+    commit: Commit::WithNext,
+};
+const SETTLE: Step = Step {
+    name: "settle",
+    act: nothing,
+    apply: settle,
+    commit: Commit::Now,
+};
 
 impl Engine {
     pub(crate) async fn do_extend(&self, id: &str, by: Extend) -> Result<Sandbox, UserError> {
@@ -37,7 +52,8 @@ impl Engine {
         let record = self.settle_first(record, &Silent).await?;
         let record = self.compared(record, &Silent).await?;
         let sandbox = &record.sandbox;
-        let (Some(ready_at), Some(expires_at), true) = (sandbox.ready_at, sandbox.expires_at, sandbox.state.is_usable())
+        let (Some(ready_at), Some(expires_at), true) =
+            (sandbox.ready_at, sandbox.expires_at, sandbox.state.is_usable())
         else {
             return Err(wrong_state(sandbox, "extend the time of"));
         };
@@ -46,7 +62,10 @@ impl Engine {
             // Already kept at least that long; saying so twice is safe.
             return Ok(record.sandbox);
         }
-        let params = Params { deadline: Some(deadline), ..Params::default() };
+        let params = Params {
+            deadline: Some(deadline),
+            ..Params::default()
+        };
         let mut job = self.begin(record, OperationKind::ExtendTtl, params, &Silent).await?;
         // Until the guard was asked, going on after a crash would move a deadline nobody was told of: so it does not
         // matter whether this survives a loss of power.
@@ -67,7 +86,10 @@ impl Engine {
         let now = self.ports.clock.now();
         let max = frozen.profile.ttl.max;
         let deadline = match by {
-            Extend::By(span) => now.max(expires_at).checked_add(span.as_signed()).unwrap_or(Timestamp::MAX),
+            Extend::By(span) => now
+                .max(expires_at)
+                .checked_add(span.as_signed())
+                .unwrap_or(Timestamp::MAX),
             Extend::Until(at) => at,
         };
         if let Extend::Until(at) = by
@@ -78,12 +100,15 @@ impl Engine {
         }
         let latest = ready_at.checked_add(max.as_signed()).unwrap_or(Timestamp::MAX);
         if deadline > latest {
-            let total = Span::from_secs(deadline.duration_since(ready_at).as_secs().unsigned_abs()).unwrap_or(Span::MAX);
+            let total =
+                Span::from_secs(deadline.duration_since(ready_at).as_secs().unsigned_abs()).unwrap_or(Span::MAX);
             let what = format!(
                 "cannot extend to {deadline}: {total} since ready is over the maximum of {}, {max}",
                 frozen.profile.id
             );
-            return Err(UserError::new(ErrorCode::InvalidTtl, what).hint(format!("the latest possible is --until {latest}")));
+            return Err(
+                UserError::new(ErrorCode::InvalidTtl, what).hint(format!("the latest possible is --until {latest}"))
+            );
         }
         Ok(deadline)
     }
@@ -110,7 +135,11 @@ fn guarded(job: &mut Job<'_>, fact: Fact) {
         let before = job.record.sandbox.expires_at;
         // Monotone: a late answer never takes time away.
         job.record.sandbox.expires_at = Some(before.map_or(deadline, |before| before.max(deadline)));
-        job.tell("ttl.extended", format!("lives until {deadline}"), json!({ "from": before, "expires_at": deadline }));
+        job.tell(
+            "ttl.extended",
+            format!("lives until {deadline}"),
+            json!({ "from": before, "expires_at": deadline }),
+        );
     }
 }
 

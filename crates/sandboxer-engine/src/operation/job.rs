@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandboxer_extension::{Call, ErrorKind, Extension, ExtensionError, ProvisionRequest, Retry, Target, cut};
-use sandboxer_model::id::EventId;
+use sandboxer_model::id::{EventId, OperationId};
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::OperationStatus;
 use sandboxer_store::{
@@ -40,6 +40,8 @@ pub(crate) struct Job<'e> {
     change: Change,
     /// The next commit tells a user something.
     told: bool,
+    /// The operation the row named when it was last read or written.
+    base: Option<OperationId>,
 }
 
 impl<'e> Job<'e> {
@@ -51,7 +53,20 @@ impl<'e> Job<'e> {
         operation: OperationRecord,
         params: Params,
     ) -> Job<'e> {
-        Job { engine, progress, cancel: None, record, frozen, operation, params, seq: 0, change: Change::default(), told: false }
+        let base = record.sandbox.operation_id.clone();
+        Job {
+            engine,
+            progress,
+            cancel: None,
+            record,
+            frozen,
+            operation,
+            params,
+            seq: 0,
+            change: Change::default(),
+            told: false,
+            base,
+        }
     }
 
     pub(crate) fn is_undoing(&self) -> bool {
@@ -62,14 +77,18 @@ impl<'e> Job<'e> {
     pub(crate) fn extension(&self) -> Result<Arc<dyn Extension>, ExtensionError> {
         let id = self.record.sandbox.extension_id.as_deref().unwrap_or("(none)");
         self.engine.ports.extensions.get(id).ok_or_else(|| {
-            ExtensionError::new(ErrorKind::MissingPrerequisite, format!("extension {id} is not part of this build"))
-                .hint(format!("use a build that has {id}"))
+            ExtensionError::new(
+                ErrorKind::MissingPrerequisite,
+                format!("extension {id} is not part of this build"),
+            )
+            .hint(format!("use a build that has {id}"))
         })
     }
 
     /// Whether what the backend makes is gone after a loss of power, so that intents need only survive our own death.
     pub(crate) fn dies_with_machine(&self) -> bool {
-        self.extension().is_ok_and(|extension| extension.capabilities().dies_with_machine)
+        self.extension()
+            .is_ok_and(|extension| extension.capabilities().dies_with_machine)
     }
 
     pub(crate) fn call(&self, timeout: Duration) -> Call {
@@ -165,15 +184,24 @@ impl<'e> Job<'e> {
             Err(Stop::Fenced) => Some("another process took over".to_owned()),
             Err(Stop::Store(error)) => Some(error.to_string()),
         };
-        self.progress.step_finished(&sandbox, step.name, took, message.as_deref());
+        self.progress
+            .step_finished(&sandbox, step.name, took, message.as_deref());
         self.seq += 1;
         let row = StepRecord {
             operation_id: self.operation.operation_id.clone(),
             seq: self.seq,
             name: step.name.to_owned(),
-            phase: if self.is_undoing() { StepPhase::Undo } else { StepPhase::Do },
+            phase: if self.is_undoing() {
+                StepPhase::Undo
+            } else {
+                StepPhase::Do
+            },
             attempt,
-            status: if message.is_none() { StepStatus::Done } else { StepStatus::Failed },
+            status: if message.is_none() {
+                StepStatus::Done
+            } else {
+                StepStatus::Failed
+            },
             output: serde_json::Value::Null,
             error: message,
             started_at,
@@ -230,7 +258,12 @@ impl<'e> Job<'e> {
 
     fn fault(&self, step: &Step, moment: Moment) -> Fault {
         self.engine.faults.as_ref().map_or(Fault::Continue, |faults| {
-            faults.at(&Point { operation: self.operation.kind, step: step.name, undoing: self.is_undoing(), moment })
+            faults.at(&Point {
+                operation: self.operation.kind,
+                step: step.name,
+                undoing: self.is_undoing(),
+                moment,
+            })
         })
     }
 
@@ -262,21 +295,38 @@ impl<'e> Job<'e> {
         let mut change = std::mem::take(&mut self.change);
         // An intent must outlive a loss of power only if its effect does.
         let told = std::mem::take(&mut self.told);
-        change.durability =
-            if told || !self.dies_with_machine() { Durability::Acknowledged } else { Durability::CrashOnly };
+        change.durability = if told || !self.dies_with_machine() {
+            Durability::Acknowledged
+        } else {
+            Durability::CrashOnly
+        };
         if !self.record.is_stored() {
             change.frozen = Some(self.frozen.clone());
         }
         loop {
             match self.engine.ports.store.commit(&mut self.record, &change).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.base = self.record.sandbox.operation_id.clone();
+                    return Ok(());
+                }
                 Err(StoreError::Stale(id)) => {
                     let fresh = self.engine.ports.store.sandbox(&id).await?;
+                    if !self.only_touched(&fresh) {
+                        return Err(Stop::Fenced);
+                    }
                     rebase(&mut self.record, fresh);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether a fresher row differs by no more than labels and use, which anybody may change under an operation. An
+    /// operation that ended meanwhile is more: what this job concluded from the row before no longer holds.
+    fn only_touched(&self, fresh: &SandboxRecord) -> bool {
+        let (before, now) = (self.record.stored_state(), fresh.sandbox.state);
+        let same = before == Some(now) || (before == Some(State::Ready) && now == State::Active);
+        same && fresh.sandbox.operation_id == self.base
     }
 
     /// Forgets what was added since the last commit.

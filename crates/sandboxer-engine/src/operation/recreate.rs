@@ -28,8 +28,18 @@ use crate::query::wrong_state;
 
 pub(crate) const STEPS: &[&str] = &["intend", "teardown", "place", "provision", "wait_ready", "publish"];
 
-const INTEND: Step = Step { name: "intend", act: nothing, apply: intend, commit: Commit::Now };
-const PLACE: Step = Step { name: "place", act: nothing, apply: place, commit: Commit::Now };
+const INTEND: Step = Step {
+    name: "intend",
+    act: nothing,
+    apply: intend,
+    commit: Commit::Now,
+};
+const PLACE: Step = Step {
+    name: "place",
+    act: nothing,
+    apply: place,
+    commit: Commit::Now,
+};
 
 impl Engine {
     pub(crate) async fn do_recreate(
@@ -43,12 +53,19 @@ impl Engine {
         if record.sandbox.extension_id.is_none() {
             return Err(wrong_state(&record.sandbox, "make again"));
         }
-        let mut job = self.begin(record, OperationKind::Recreate, Params::default(), progress).await?;
+        let mut job = self
+            .begin(record, OperationKind::Recreate, Params::default(), progress)
+            .await?;
         job.cancel = Some(cancel);
         match job.step(&INTEND).await {
             Ok(()) => {}
             // Nothing was stored or touched.
-            Err(Stop::Cancelled) => return Err(UserError::new(ErrorCode::Interrupted, "interrupted before anything was changed")),
+            Err(Stop::Cancelled) => {
+                return Err(UserError::new(
+                    ErrorCode::Interrupted,
+                    "interrupted before anything was changed",
+                ));
+            }
             Err(stop) => return Err(stopped(&stop, &job)),
         }
         again(&mut job, Some(cancel)).await?;
@@ -71,7 +88,10 @@ async fn again<'e>(job: &mut Job<'e>, cancel: Option<&'e Cancel>) -> Result<(), 
             if job.record.sandbox.state != State::Destroyed {
                 teardown::gone(job);
             }
-            job.close(sandboxer_model::operation::OperationStatus::Failed, Some("interrupted".to_owned()));
+            job.close(
+                sandboxer_model::operation::OperationStatus::Failed,
+                Some("interrupted".to_owned()),
+            );
             job.acknowledge();
             return Err(match job.commit().await {
                 Ok(()) => interrupted(),
@@ -98,7 +118,11 @@ async fn again<'e>(job: &mut Job<'e>, cancel: Option<&'e Cancel>) -> Result<(), 
 }
 
 fn intend(job: &mut Job<'_>, _: Fact) {
-    job.tell("operation.recreate", "being made again", json!({ "generation": job.record.sandbox.generation }));
+    job.tell(
+        "operation.recreate",
+        "being made again",
+        json!({ "generation": job.record.sandbox.generation }),
+    );
     if !matches!(job.record.sandbox.state, State::Destroying | State::Destroyed) {
         job.enter(State::Destroying, "being removed, to be made again", json!({}));
     }
@@ -124,7 +148,8 @@ fn place(job: &mut Job<'_>, _: Fact) {
     sandbox.reachability = None;
     sandbox.isolation = None;
     sandbox.meter = Meter::default();
-    let detail = json!({ "extension_id": sandbox.extension_id, "host": sandbox.host, "generation": sandbox.generation });
+    let detail =
+        json!({ "extension_id": sandbox.extension_id, "host": sandbox.host, "generation": sandbox.generation });
     job.enter(State::Provisioning, "being made again", detail);
 }
 
@@ -142,9 +167,15 @@ async fn scope_taken(job: &mut Job<'_>) -> UserError {
     if job.record.sandbox.state != State::Destroyed {
         teardown::gone(job);
     }
-    let error = UserError::new(ErrorCode::WrongState, format!("cannot make it again: another live sandbox has its scope `{key}`"))
-        .hint("destroy that one first, or use that one");
-    job.close(sandboxer_model::operation::OperationStatus::Failed, Some(error.message.clone()));
+    let error = UserError::new(
+        ErrorCode::WrongState,
+        format!("cannot make it again: another live sandbox has its scope `{key}`"),
+    )
+    .hint("destroy that one first, or use that one");
+    job.close(
+        sandboxer_model::operation::OperationStatus::Failed,
+        Some(error.message.clone()),
+    );
     job.acknowledge();
     match job.commit().await {
         Ok(()) => error,

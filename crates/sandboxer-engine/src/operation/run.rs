@@ -71,7 +71,8 @@ impl Engine {
         let mut session = match extension.exec(&call, &job.target(), request(cmd)).await {
             Ok(session) => session,
             Err(error) => {
-                job.progress.step_finished(&sandbox, "exec", took(), Some(&error.message));
+                job.progress
+                    .step_finished(&sandbox, "exec", took(), Some(&error.message));
                 return Err(Inside::Exec(error));
             }
         };
@@ -112,7 +113,11 @@ impl Engine {
         let cleanup = sandbox.cleanup.clone().unwrap_or_default();
         match outcome {
             Ok(exit) => Ok(RunOutcome { sandbox, exit, cleanup }),
-            Err(Inside::Stop(_)) => Ok(RunOutcome { sandbox, exit: ExecExit::SandboxGone, cleanup }),
+            Err(Inside::Stop(_)) => Ok(RunOutcome {
+                sandbox,
+                exit: ExecExit::SandboxGone,
+                cleanup,
+            }),
             Err(Inside::Exec(error)) => Err(user_error(&error)),
             Err(Inside::Interrupted) => Err(interrupted()),
         }
@@ -127,5 +132,10 @@ enum Inside {
 }
 
 pub(crate) fn request(cmd: ExecCommand) -> ExecRequest {
-    ExecRequest { argv: cmd.argv, env: cmd.env, cwd: cmd.cwd, stdio: cmd.stdio }
+    ExecRequest {
+        argv: cmd.argv,
+        env: cmd.env,
+        cwd: cmd.cwd,
+        stdio: cmd.stdio,
+    }
 }

@@ -55,10 +55,7 @@ pub(crate) enum Fact {
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// A step failed for good.
-    Failed {
-        step: &'static str,
-        error: ExtensionError,
-    },
+    Failed { step: &'static str, error: ExtensionError },
     /// It was told to stop.
     Cancelled,
     /// Somebody took over; nothing may be done any more.

@@ -98,23 +98,32 @@ impl Engine {
         if record.sandbox.operation_id.as_ref() != Some(id) {
             // Closed with a record that moved on; only its row was left behind.
             destroy::supersede(&mut operation, OperationKind::Destroy);
-            let change = sandboxer_store::Change { operations: vec![operation], ..Default::default() };
+            let change = sandboxer_store::Change {
+                operations: vec![operation],
+                ..Default::default()
+            };
             self.ports.store.commit(&mut record, &change).await?;
             return Ok(Taken::Undone(id.clone()));
         }
         let frozen = self.ports.store.frozen(&operation.sandbox_id).await?;
         let params: Params = serde_json::from_value(operation.params.clone()).map_err(|error| {
-            UserError::new(ErrorCode::StoreCorrupt, format!("the parameters of {id} cannot be read: {error}"))
+            UserError::new(
+                ErrorCode::StoreCorrupt,
+                format!("the parameters of {id} cannot be read: {error}"),
+            )
         })?;
         record.sandbox.epoch = record.sandbox.epoch.next();
         operation.lease_owner = self.me().to_owned();
         operation.error = None;
-        operation.status =
-            if params.undo.is_some() { OperationStatus::Undoing } else { OperationStatus::Running };
+        operation.status = if params.undo.is_some() {
+            OperationStatus::Undoing
+        } else {
+            OperationStatus::Running
+        };
         let kind = operation.kind;
         let mut job = Job::new(self, progress, record, frozen, operation, params);
         job.seq = u32::try_from(self.ports.store.steps(id).await?.len()).unwrap_or(u32::MAX);
-            match job.commit().await {
+        match job.commit().await {
             Ok(()) => {}
             Err(super::step::Stop::Fenced) => return Ok(Taken::Elsewhere),
             Err(stop) => return Err(stopped(&stop, &job)),
@@ -149,7 +158,9 @@ impl Engine {
         record: SandboxRecord,
         progress: &dyn Progress,
     ) -> Result<SandboxRecord, UserError> {
-        let Some(id) = record.sandbox.operation_id.clone() else { return Ok(record) };
+        let Some(id) = record.sandbox.operation_id.clone() else {
+            return Ok(record);
+        };
         let operation = self.ports.store.operation(&id).await?;
         let sandbox = &record.sandbox.sandbox_id;
         if self.take_over(&id, progress).await? == Taken::Elsewhere {
@@ -169,7 +180,9 @@ impl Engine {
         record: &SandboxRecord,
         progress: &dyn Progress,
     ) -> Result<bool, UserError> {
-        let Some(id) = &record.sandbox.operation_id else { return Ok(false) };
+        let Some(id) = &record.sandbox.operation_id else {
+            return Ok(false);
+        };
         let operation = self.ports.store.operation(id).await?;
         let removes = matches!(operation.kind, OperationKind::Destroy | OperationKind::Expire);
         if !removes || operation.status != OperationStatus::Running || self.is_free(&operation) {
@@ -192,7 +205,11 @@ impl Engine {
                 continue;
             }
             if !pause.wait(PATIENCE).await {
-                let what = format!("{} on {} goes on for too long", operation.kind.name(), operation.sandbox_id);
+                let what = format!(
+                    "{} on {} goes on for too long",
+                    operation.kind.name(),
+                    operation.sandbox_id
+                );
                 return Err(UserError::new(ErrorCode::Busy, what).hint("see `sandboxer explain` for the step it is at"));
             }
         }
@@ -208,7 +225,11 @@ pub(crate) struct Pause<'e> {
 
 impl<'e> Pause<'e> {
     pub(crate) fn new(engine: &'e Engine) -> Pause<'e> {
-        Pause { engine, started: engine.ports.clock.monotonic(), next: Duration::from_millis(2) }
+        Pause {
+            engine,
+            started: engine.ports.clock.monotonic(),
+            next: Duration::from_millis(2),
+        }
     }
 
     /// Waits a little; `false` when `most` has passed since the beginning.
@@ -236,7 +257,10 @@ impl Engine {
             Taken::Finished(_) => Ok(()),
             Taken::Undone(_) | Taken::Stuck(..) => {
                 let sandbox = self.ports.store.sandbox(&operation.sandbox_id).await?.sandbox;
-                Err(sandbox.error.as_ref().map_or_else(crate::error::interrupted, crate::error::from_failure))
+                Err(sandbox
+                    .error
+                    .as_ref()
+                    .map_or_else(crate::error::interrupted, crate::error::from_failure))
             }
             Taken::Elsewhere => {
                 let what = format!("another process is at work on {}", operation.sandbox_id);
@@ -245,4 +269,3 @@ impl Engine {
         }
     }
 }
-

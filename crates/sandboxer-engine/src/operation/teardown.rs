@@ -20,10 +20,20 @@ const STUCK_PAUSE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// do: remove everything, verify · undo: none · probe: asked again, not found is success. Its outcome is written with
 /// the step that draws the conclusion: until then the sandbox is `destroying`, which is true.
-pub(crate) const TEARDOWN: Step = Step { name: "teardown", act: ask, apply: note, commit: Commit::WithNext };
+pub(crate) const TEARDOWN: Step = Step {
+    name: "teardown",
+    act: ask,
+    apply: note,
+    commit: Commit::WithNext,
+};
 
 /// do: say what the removal came to · undo: none · probe: none, nothing outside is touched.
-pub(crate) const SETTLE: Step = Step { name: "settle", act: nothing, apply: settle, commit: Commit::Now };
+pub(crate) const SETTLE: Step = Step {
+    name: "settle",
+    act: nothing,
+    apply: settle,
+    commit: Commit::Now,
+};
 
 fn ask<'j>(job: &'j Job<'_>) -> Act<'j> {
     Box::pin(async move {
@@ -68,7 +78,10 @@ pub(crate) async fn tear_down(job: &mut Job<'_>) -> Result<(), Stop> {
             return Ok(());
         }
         if proof == PROOFS {
-            return Err(Stop::Failed { step: TEARDOWN.name, error: not_proven(&report) });
+            return Err(Stop::Failed {
+                step: TEARDOWN.name,
+                error: not_proven(&report),
+            });
         }
         job.pause(proof).await?;
         proof += 1;
@@ -84,7 +97,11 @@ fn not_proven(report: &CleanupReport) -> ExtensionError {
             why => format!("{} {} ({why})", item.kind, item.name),
         })
         .collect();
-    let what = if left.is_empty() { "the backend listed nothing it looked for".to_owned() } else { left.join(", ") };
+    let what = if left.is_empty() {
+        "the backend listed nothing it looked for".to_owned()
+    } else {
+        left.join(", ")
+    };
     ExtensionError::new(ErrorKind::Failed, format!("absence is not proven: {what}"))
 }
 
@@ -116,13 +133,26 @@ fn settle(job: &mut Job<'_>, _: Fact) {
 
 /// Absence is proven: says so, and settles the meter.
 pub(crate) fn gone(job: &mut Job<'_>) {
-    let reason = job.record.sandbox.reason.or(job.params.reason).or(job.params.undo).unwrap_or(Reason::DestroyedByRequest);
+    let reason = job
+        .record
+        .sandbox
+        .reason
+        .or(job.params.reason)
+        .or(job.params.undo)
+        .unwrap_or(Reason::DestroyedByRequest);
     job.record.sandbox.reason = Some(reason);
     job.record.facts.scope_key = None;
     job.enter(State::Destroying, "being removed", json!({}));
     bill(job);
     job.record.sandbox.destroyed_at = Some(job.engine.ports.clock.now());
-    if job.params.undo.is_none() && job.record.sandbox.error.as_ref().is_some_and(|e| e.code == ErrorCode::Stuck) {
+    if job.params.undo.is_none()
+        && job
+            .record
+            .sandbox
+            .error
+            .as_ref()
+            .is_some_and(|e| e.code == ErrorCode::Stuck)
+    {
         job.record.sandbox.error = None;
     }
     let detail = json!({ "cleanup": job.record.sandbox.cleanup, "meter": job.record.sandbox.meter });
@@ -131,29 +161,49 @@ pub(crate) fn gone(job: &mut Job<'_>) {
 
 /// Settles the meter of this stretch of life; once, however often it is called.
 pub(crate) fn bill(job: &mut Job<'_>) {
-    let Some(ready_at) = job.record.sandbox.ready_at else { return };
+    let Some(ready_at) = job.record.sandbox.ready_at else {
+        return;
+    };
     if job.record.sandbox.meter.actual.is_some() {
         return;
     }
     let lived = job.engine.ports.clock.now().duration_since(ready_at).as_millis().max(0);
     let lived = u64::try_from(lived).unwrap_or(u64::MAX);
-    let rate = job.record.facts.quote.as_ref().map(|quote| quote.per_hour).unwrap_or_default();
+    let rate = job
+        .record
+        .facts
+        .quote
+        .as_ref()
+        .map(|quote| quote.per_hour)
+        .unwrap_or_default();
     let cost = rate.per_hour_for(lived.div_ceil(1000));
     let sandbox = &mut job.record.sandbox;
     sandbox.meter.duration_ms = Some(lived);
     sandbox.meter.actual = Some(cost);
     let period = sandbox.generation;
     let quantity = i64::try_from(lived).unwrap_or(i64::MAX);
-    job.change().meters.push(MeterRow { meter: "duration_ms".to_owned(), period, quantity, cost_micros: cost.0 });
+    job.change().meters.push(MeterRow {
+        meter: "duration_ms".to_owned(),
+        period,
+        quantity,
+        cost_micros: cost.0,
+    });
 }
 
 /// Absence could not be proven: the sandbox stays `destroying`, visibly stuck, and the operation waits for its next try.
 pub(crate) async fn stuck(job: &mut Job<'_>, step: &str, error: &ExtensionError) -> UserError {
     let id = job.record.sandbox.sandbox_id.clone();
     let message = format!("cannot remove {id}: {}", error.message);
-    let hint = error.hint.clone().unwrap_or_else(|| format!("clear what is in the way, then `sandboxer destroy {id}` again"));
-    let failure =
-        Failure { code: ErrorCode::Stuck, step: Some(step.to_owned()), message: message.clone(), hint: Some(hint.clone()) };
+    let hint = error
+        .hint
+        .clone()
+        .unwrap_or_else(|| format!("clear what is in the way, then `sandboxer destroy {id}` again"));
+    let failure = Failure {
+        code: ErrorCode::Stuck,
+        step: Some(step.to_owned()),
+        message: message.clone(),
+        hint: Some(hint.clone()),
+    };
     let detail = json!({ "error": failure, "cleanup": job.record.sandbox.cleanup });
     job.record.sandbox.error = Some(failure);
     job.record.facts.scope_key = None;

@@ -40,7 +40,12 @@ impl Engine {
                 Ok(session)
             }
             // The sandbox may have ended without us: the record says so from now on, and the caller hears why.
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Unavailable | ErrorKind::Fenced) => {
+            Err(error)
+                if matches!(
+                    error.kind,
+                    ErrorKind::NotFound | ErrorKind::Unavailable | ErrorKind::Fenced
+                ) =>
+            {
                 let fresh = self.ports.store.sandbox(&record.sandbox.sandbox_id).await?;
                 let fresh = self.compared(fresh, &Silent).await?;
                 match fresh.sandbox.state.is_usable() {
@@ -68,7 +73,11 @@ impl Engine {
                 summary: "first command".to_owned(),
                 detail: serde_json::Value::Null,
             };
-            let change = Change { events: vec![event], durability: Durability::CrashOnly, ..Change::default() };
+            let change = Change {
+                events: vec![event],
+                durability: Durability::CrashOnly,
+                ..Change::default()
+            };
             match self.ports.store.commit(&mut record, &change).await {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Stale(id) | StoreError::Fenced(id)) => record = self.ports.store.sandbox(&id).await?,

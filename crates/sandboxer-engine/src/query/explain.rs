@@ -28,11 +28,24 @@ impl Engine {
                 inputs: sandbox.inputs,
             },
             backend: frozen.route,
-            location: Location { host: sandbox.host, handle: record.facts.handle.unwrap_or_default(), observed },
+            location: Location {
+                host: sandbox.host,
+                handle: record.facts.handle.unwrap_or_default(),
+                observed,
+            },
             isolation: sandbox.isolation,
             reachability: sandbox.reachability,
-            history: History { events, operations, reason: sandbox.reason, error: sandbox.error, cleanup: sandbox.cleanup },
-            cost: Cost { quote: record.facts.quote, meter: sandbox.meter },
+            history: History {
+                events,
+                operations,
+                reason: sandbox.reason,
+                error: sandbox.error,
+                cleanup: sandbox.cleanup,
+            },
+            cost: Cost {
+                quote: record.facts.quote,
+                meter: sandbox.meter,
+            },
         })
     }
 

@@ -38,7 +38,18 @@ impl Engine {
                 summary: "labels changed".to_owned(),
                 detail: json!({ "labels": record.sandbox.labels }),
             };
-            match self.ports.store.commit(&mut record, &Change { events: vec![event], ..Change::default() }).await {
+            match self
+                .ports
+                .store
+                .commit(
+                    &mut record,
+                    &Change {
+                        events: vec![event],
+                        ..Change::default()
+                    },
+                )
+                .await
+            {
                 Ok(()) => return Ok(record.sandbox),
                 Err(StoreError::Stale(id) | StoreError::Fenced(id)) => record = self.ports.store.sandbox(&id).await?,
                 Err(error) => return Err(error.into()),

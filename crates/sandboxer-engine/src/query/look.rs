@@ -25,13 +25,22 @@ impl Engine {
             project: filter.project.clone(),
         };
         let mut records = self.ports.store.sandboxes(&asked).await?;
-        records.retain(|record| filter.labels.iter().all(|(key, value)| record.sandbox.labels.get(key) == Some(value)));
+        records.retain(|record| {
+            filter
+                .labels
+                .iter()
+                .all(|(key, value)| record.sandbox.labels.get(key) == Some(value))
+        });
         let records = self.compared_all(records, &Silent).await?;
         let wanted = |sandbox: &Sandbox| match filter.states.as_slice() {
             [] => filter.all || !sandbox.state.is_gone(),
             states => states.contains(&sandbox.state),
         };
-        Ok(records.into_iter().map(|record| record.sandbox).filter(wanted).collect())
+        Ok(records
+            .into_iter()
+            .map(|record| record.sandbox)
+            .filter(wanted)
+            .collect())
     }
 
     pub(crate) async fn do_reachability(&self, id: &str) -> Result<Reachability, UserError> {

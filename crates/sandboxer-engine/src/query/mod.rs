@@ -30,7 +30,9 @@ pub(crate) fn wrong_state(sandbox: &Sandbox, verb: &str) -> UserError {
     };
     let error = UserError::new(ErrorCode::WrongState, format!("cannot {verb} {id}: it is {state}{why}"));
     match state {
-        State::Requested | State::Provisioning => error.hint(format!("wait for it with `sandboxer wait {id} --for ready`")),
+        State::Requested | State::Provisioning => {
+            error.hint(format!("wait for it with `sandboxer wait {id} --for ready`"))
+        }
         State::Destroying => error.hint(format!("see what is in the way with `sandboxer explain {id}`")),
         State::Expired | State::Failed | State::Destroyed => {
             error.hint(format!("make it again with `sandboxer recreate {id}`"))

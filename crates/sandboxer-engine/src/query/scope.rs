@@ -22,10 +22,14 @@ impl Engine {
         prepared: &Prepared,
         progress: &dyn Progress,
     ) -> Result<Option<Sandbox>, UserError> {
-        let Some(key) = &prepared.scope_key else { return Ok(None) };
+        let Some(key) = &prepared.scope_key else {
+            return Ok(None);
+        };
         let mut pause = Pause::new(self);
         loop {
-            let Some(record) = self.ports.store.sandbox_of_scope(key).await? else { return Ok(None) };
+            let Some(record) = self.ports.store.sandbox_of_scope(key).await? else {
+                return Ok(None);
+            };
             if self.past_deadline(&record).is_some() {
                 self.expire_one(record, Reason::Ttl, progress).await?;
                 continue;
@@ -42,7 +46,10 @@ impl Engine {
                 }
             }
             if record.facts.scope_key.is_some() && !pause.wait(PATIENCE).await {
-                let what = format!("{}, which has this scope, is still {}", record.sandbox.sandbox_id, record.sandbox.state);
+                let what = format!(
+                    "{}, which has this scope, is still {}",
+                    record.sandbox.sandbox_id, record.sandbox.state
+                );
                 return Err(UserError::new(ErrorCode::Busy, what).hint("destroy it to start afresh"));
             }
         }

@@ -27,7 +27,8 @@ impl Engine {
                 }
             }
             if self.past_deadline(&record).is_some() {
-                self.expire_one(record, sandboxer_model::lifecycle::Reason::Ttl, &Silent).await?;
+                self.expire_one(record, sandboxer_model::lifecycle::Reason::Ttl, &Silent)
+                    .await?;
                 record = self.ports.store.sandbox(&id).await?;
             }
             let sandbox = &record.sandbox;
@@ -40,7 +41,11 @@ impl Engine {
                 return Err(wrong_state(sandbox, &format!("wait for `{state}` of")));
             }
             if !pause.wait(timeout).await {
-                let what = format!("{id} is still {} after {} s, not {state}", sandbox.state, timeout.as_secs());
+                let what = format!(
+                    "{id} is still {} after {} s, not {state}",
+                    sandbox.state,
+                    timeout.as_secs()
+                );
                 return Err(UserError::new(ErrorCode::Timeout, what).hint("wait longer with --timeout"));
             }
             record = self.ports.store.sandbox(&id).await?;
@@ -48,7 +53,9 @@ impl Engine {
     }
 
     async fn is_being_recreated(&self, record: &sandboxer_store::SandboxRecord) -> Result<bool, UserError> {
-        let Some(id) = &record.sandbox.operation_id else { return Ok(false) };
+        let Some(id) = &record.sandbox.operation_id else {
+            return Ok(false);
+        };
         let operation = self.ports.store.operation(id).await?;
         Ok(operation.kind == sandboxer_model::operation::OperationKind::Recreate && !operation.status.is_terminal())
     }
@@ -61,9 +68,8 @@ fn satisfies(now: State, wanted: State) -> bool {
 
 /// Whether `to` may still come after `from` without the sandbox being made again.
 fn leads_to(from: State, to: State) -> bool {
-    let remakes = |(from, to): (State, State)| {
-        matches!(from, State::Destroying | State::Destroyed) && to == State::Provisioning
-    };
+    let remakes =
+        |(from, to): (State, State)| matches!(from, State::Destroying | State::Destroyed) && to == State::Provisioning;
     let mut reached = vec![from];
     let mut next = 0;
     while let Some(&at) = reached.get(next) {

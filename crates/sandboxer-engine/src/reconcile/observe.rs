@@ -34,7 +34,8 @@ impl Engine {
     ) -> Result<SandboxRecord, UserError> {
         let mut all = self.compared_all(vec![record], progress).await?;
         // One in, one out.
-        all.pop().ok_or_else(|| UserError::new(ErrorCode::Internal, "a comparison lost its record"))
+        all.pop()
+            .ok_or_else(|| UserError::new(ErrorCode::Internal, "a comparison lost its record"))
     }
 
     /// The records after comparing each with its backend, in the same order.
@@ -46,7 +47,9 @@ impl Engine {
         let mut seen: Vec<(usize, Observation)> = Vec::new();
         let mut asked = JoinSet::new();
         for (index, record) in records.iter().enumerate() {
-            let Some((extension, call, target)) = self.comparable(record) else { continue };
+            let Some((extension, call, target)) = self.comparable(record) else {
+                continue;
+            };
             if asked.len() == AT_ONCE
                 && let Some(Ok(answer)) = asked.join_next().await
             {
@@ -67,7 +70,10 @@ impl Engine {
     }
 
     /// What is needed to observe a sandbox; `None` where it is not usable, is being worked on, or its backend is far.
-    fn comparable(&self, record: &SandboxRecord) -> Option<(std::sync::Arc<dyn sandboxer_extension::Extension>, Call, Target)> {
+    fn comparable(
+        &self,
+        record: &SandboxRecord,
+    ) -> Option<(std::sync::Arc<dyn sandboxer_extension::Extension>, Call, Target)> {
         let sandbox = &record.sandbox;
         if !sandbox.state.is_usable() || sandbox.operation_id.is_some() {
             return None;
@@ -76,7 +82,11 @@ impl Engine {
         if !extension.capabilities().dies_with_machine {
             return None;
         }
-        Some((extension, self.call_for(record, self.settings.timeouts.observe), target(record)))
+        Some((
+            extension,
+            self.call_for(record, self.settings.timeouts.observe),
+            target(record),
+        ))
     }
 
     /// A call about a sandbox outside of any operation.
@@ -102,7 +112,9 @@ impl Engine {
             // It may have been between two states, or replaced under our eyes.
             self.ports.clock.sleep(SECOND_LOOK).await;
             let fresh = self.ports.store.sandbox(&id).await?;
-            let Some((extension, call, target)) = self.comparable(&fresh) else { return Ok(Some(fresh)) };
+            let Some((extension, call, target)) = self.comparable(&fresh) else {
+                return Ok(Some(fresh));
+            };
             verdict = self.judge(&fresh, &extension.observe(&call, &target).await);
         }
         let outcome = match verdict {

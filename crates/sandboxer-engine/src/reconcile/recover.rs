@@ -23,7 +23,11 @@ impl Engine {
                 break;
             }
             match due {
-                Due::Operation { operation_id, lease_owner, lease_until } => {
+                Due::Operation {
+                    operation_id,
+                    lease_owner,
+                    lease_until,
+                } => {
                     if !self.owner_is_gone(&lease_owner, lease_until) {
                         continue;
                     }

@@ -35,8 +35,13 @@ impl Engine {
                     Ok(()) => self.ask(&extension_id, profile, inputs, ttl, host.as_deref()).await,
                     Err(refusal) => Err(refusal),
                 };
-                let mut candidate =
-                    Candidate { extension_id: extension_id.clone(), host, accepted: false, reason: String::new(), quote: None };
+                let mut candidate = Candidate {
+                    extension_id: extension_id.clone(),
+                    host,
+                    accepted: false,
+                    reason: String::new(),
+                    quote: None,
+                };
                 match outcome {
                     Ok((validation, quote)) => {
                         candidate.accepted = true;
@@ -62,7 +67,9 @@ impl Engine {
 
     /// The extensions the strategy names, best first.
     fn ordered(&self, profile: &Profile, strategy: Strategy) -> Vec<String> {
-        let Some(route) = &profile.route else { return vec![profile.extension.clone()] };
+        let Some(route) = &profile.route else {
+            return vec![profile.extension.clone()];
+        };
         if strategy == Strategy::Explicit {
             return vec![profile.extension.clone()];
         }
@@ -104,7 +111,10 @@ impl Engine {
             ttl,
         };
         let validation = extension.validate(&request).await.map_err(|error| user_error(&error))?;
-        let quote = extension.estimate_cost(profile, ttl).await.map_err(|error| user_error(&error))?;
+        let quote = extension
+            .estimate_cost(profile, ttl)
+            .await
+            .map_err(|error| user_error(&error))?;
         rules::check_price(profile, &quote)?;
         Ok((validation, quote))
     }
@@ -125,7 +135,10 @@ fn no_route(profile: &Profile, candidates: &[Candidate], mut refusals: Vec<UserE
     {
         return only;
     }
-    let reasons: Vec<String> = candidates.iter().map(|one| format!("{}: {}", one.extension_id, one.reason)).collect();
+    let reasons: Vec<String> = candidates
+        .iter()
+        .map(|one| format!("{}: {}", one.extension_id, one.reason))
+        .collect();
     let what = format!("no backend fits {}: {}", profile.id, reasons.join("; "));
     let mut error = UserError::new(ErrorCode::NoRoute, what);
     for hint in refusals.into_iter().flat_map(|refusal| refusal.hints) {

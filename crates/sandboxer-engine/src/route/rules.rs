@@ -35,8 +35,10 @@ pub(super) fn check(
     let constraints = profile.route.as_ref().map(|route| &route.constraints);
     let least = constraints.and_then(|constraints| constraints.require_isolation);
     if !can.isolation_levels.contains(&level) {
-        return Err(cannot(&format!("isolation level {}", name(&level)))
-            .hint(format!("it offers {}", can.isolation_levels.iter().map(name).collect::<Vec<_>>().join(", "))));
+        return Err(cannot(&format!("isolation level {}", name(&level))).hint(format!(
+            "it offers {}",
+            can.isolation_levels.iter().map(name).collect::<Vec<_>>().join(", ")
+        )));
     }
     if let Some(least) = least
         && level < least
@@ -49,8 +51,10 @@ pub(super) fn check(
         return Err(lacks("GPUs"));
     }
     if profile.workspace.mode == WorkspaceMode::Mirror && !can.workspace_mirror {
-        return Err(lacks("the capability to bring workspace changes back (`workspace.mode: mirror`)")
-            .hint("use `workspace.mode: remote-canonical` and fetch what you need"));
+        return Err(
+            lacks("the capability to bring workspace changes back (`workspace.mode: mirror`)")
+                .hint("use `workspace.mode: remote-canonical` and fetch what you need"),
+        );
     }
     if inputs.contains_key(REPO) && !can.workspace_directory {
         return Err(lacks("the capability to take a directory as workspace (`inputs.repo`)"));
@@ -70,7 +74,10 @@ pub(super) fn check(
 fn check_network(profile: &Profile, can: &Capabilities, cannot: &dyn Fn(&str) -> UserError) -> Result<(), UserError> {
     let network = &profile.network;
     if !network.egress.is_empty() && !can.network_egress {
-        let what = format!("an allow-list of destinations (`network.egress: [{}]`)", network.egress.join(", "));
+        let what = format!(
+            "an allow-list of destinations (`network.egress: [{}]`)",
+            network.egress.join(", ")
+        );
         return Err(cannot(&what).hint("leave `network.egress` empty: nothing is reachable then"));
     }
     match network.default {
@@ -104,7 +111,9 @@ fn check_limits(profile: &Profile, can: &Capabilities, cannot: &dyn Fn(&str) -> 
 /// Refuses a price over `route.constraints.max_cost_per_hour`.
 pub(super) fn check_price(profile: &Profile, quote: &Quote) -> Result<(), UserError> {
     let constraints = profile.route.as_ref().map(|route| &route.constraints);
-    let Some(text) = constraints.and_then(|constraints| constraints.max_cost_per_hour.as_ref()) else { return Ok(()) };
+    let Some(text) = constraints.and_then(|constraints| constraints.max_cost_per_hour.as_ref()) else {
+        return Ok(());
+    };
     let Some(most) = micros(text) else {
         let what = format!("`{text}` of `route.constraints.max_cost_per_hour` is not an amount such as \"1.00\"");
         return Err(UserError::new(ErrorCode::InvalidProfile, what));
@@ -124,7 +133,12 @@ fn micros(text: &str) -> Option<Micros> {
         return None;
     }
     let part: i64 = format!("{part:0<6}").parse().ok()?;
-    whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(part).map(Micros)
+    whole
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(1_000_000)?
+        .checked_add(part)
+        .map(Micros)
 }
 
 fn name(level: &sandboxer_model::profile::IsolationLevel) -> String {
