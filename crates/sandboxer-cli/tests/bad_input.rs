@@ -114,7 +114,7 @@ const CASES: &[(&str, &str)] = &[
         "extend-ttl {live} --until 2001-01-01T00:00:00Z",
     ),
     ("A label without value", "create --label team"),
-    ("A label whose key is no name", "create --label -team=blue"),
+    ("A label whose key is no name", "create --label=-team=blue"),
     ("A label given twice", "create --label a=1 --label a=2"),
     ("A change of labels that is neither", "label {live} team"),
     ("An input without value", "create --profile profile.native --input repo"),
@@ -149,7 +149,7 @@ const CASES: &[(&str, &str)] = &[
     ("A choice that does not exist", "create --profile ./wrong-choice.yaml"),
     ("A key given twice", "create --profile ./twice.yaml"),
     ("A key that is missing", "create --profile ./no-extension.yaml"),
-    ("Several problems at once", "profiles check several.yaml"),
+    ("Several problems at once", "profiles check several.yaml --output table"),
     ("A small file that would become huge", "create --profile ./bomb.yaml"),
     ("A profile file that is a directory", "create --profile ./"),
     // What cannot be done or enforced.
@@ -252,17 +252,11 @@ impl Bench {
     }
 
     fn run(&self, line: &str) -> Answer {
-        let shared = self
-            .live
-            .bytes()
-            .zip(self.gone.bytes())
-            .take_while(|(a, b)| a == b)
-            .count();
         let words: Vec<String> = line
             .split_whitespace()
             .map(|word| {
                 let word = word.replace("{live}", &self.live).replace("{gone}", &self.gone);
-                word.replace("{both}", &self.live[..shared])
+                word.replace("{both}", &self.live[..self.shared()])
             })
             .collect();
         self.world.run(&words)
@@ -277,12 +271,19 @@ impl Bench {
                 "/home/me/.local/share/sandboxer",
             )
             .replace(&self.live, "sbx-LIVE")
-            .replace(&self.gone, "sbx-GONE");
-        insta_free_time(&text)
-            .lines()
-            .map(str::trim_end)
-            .collect::<Vec<_>>()
-            .join("\n")
+            .replace(&self.gone, "sbx-GONE")
+            .replace(&format!("`{}`", &self.live[..self.shared()]), "`sbx-…`");
+        let text = without_ids(&without_times(&text));
+        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    }
+
+    /// How many characters the two ids have in common.
+    fn shared(&self) -> usize {
+        self.live
+            .bytes()
+            .zip(self.gone.bytes())
+            .take_while(|(a, b)| a == b)
+            .count()
     }
 
     fn section(&self, title: &str, line: &str, answer: &Answer) -> String {
@@ -299,7 +300,13 @@ impl Bench {
                 text.push_str(&format!("`{name}`:\n\n```yaml\n{content}```\n\n"));
             }
         }
-        let printed = self.settled(&answer.stderr);
+        // Data is shown where it is what the user reads.
+        let data = if line.contains("--output table") {
+            answer.stdout.as_str()
+        } else {
+            ""
+        };
+        let printed = self.settled(&format!("{data}{}", answer.stderr));
         text.push_str(&format!(
             "```console\n$ {}\n{printed}\n```\n\nExit code {}.\n",
             format!("sandboxer {shown}").trim_end(),
@@ -309,19 +316,54 @@ impl Bench {
     }
 }
 
-/// Points in time become `TIME`.
-fn insta_free_time(text: &str) -> String {
-    let is_time = |word: &str| word.len() >= 20 && word.ends_with('Z') && word.as_bytes().get(10) == Some(&b'T');
-    text.split_inclusive([' ', '\n', ',', ';', ')', '('])
-        .map(|piece| {
-            let word = piece.trim_end_matches([' ', '\n', ',', ';', ')', '(']);
-            if is_time(word) && !word.starts_with("2031") && !word.starts_with("2001") {
-                piece.replace(word, "TIME")
-            } else {
-                piece.to_owned()
+/// Points in time become `TIME`, except those that were given.
+fn without_times(text: &str) -> String {
+    let like = |bytes: &[u8], form: &[u8]| {
+        bytes.len() >= form.len()
+            && form
+                .iter()
+                .zip(bytes)
+                .all(|(f, b)| if *f == b'0' { b.is_ascii_digit() } else { f == b })
+    };
+    replaced(text, "TIME", |rest| {
+        if !like(rest, b"0000-00-00T00:00:00") || rest.starts_with(b"2031") || rest.starts_with(b"2001") {
+            return None;
+        }
+        Some(rest.iter().position(|b| *b == b'Z')? + 1)
+    })
+}
+
+/// Ids of sandboxes that a command made become `sbx-NEW`; how long one lived becomes `N`.
+fn without_ids(text: &str) -> String {
+    let text = replaced(text, "sbx-NEW", |rest| {
+        let body = rest
+            .strip_prefix(b"sbx-")?
+            .iter()
+            .take_while(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        (body.count() == 26).then_some(30)
+    });
+    replaced(&text, "N", |rest| {
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        (digits > 0 && rest[digits..].starts_with(b"s since ready")).then_some(digits)
+    })
+}
+
+/// The text with everything `find` measures replaced.
+fn replaced(text: &str, with: &str, find: impl Fn(&[u8]) -> Option<usize>) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(first) = rest.chars().next() {
+        match find(rest.as_bytes()) {
+            Some(length) => {
+                out.push_str(with);
+                rest = &rest[length..];
             }
-        })
-        .collect()
+            None => {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    out
 }
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/bad-input.md");
@@ -375,13 +417,16 @@ fn without_home(bench: &Bench) -> String {
 
 /// A machine that forbids user namespaces: the limit is set to none in a namespace that only this command sees.
 fn without_namespaces(bench: &Bench) -> String {
-    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" create --profile profile.native \
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                  exec setpriv --ambient-caps=-all --inh-caps=-all \"$0\" create --profile profile.native \
                   --data-dir elsewhere";
     let mut command = Command::new("unshare");
     bench.world.settle(&mut command);
     command.args([
         "--user",
-        "--map-root-user",
+        "--map-user=1000",
+        "--map-group=1000",
+        "--keep-caps",
         "sh",
         "-c",
         script,
