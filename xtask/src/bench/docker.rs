@@ -1,5 +1,6 @@
 //! A Docker engine of our own as a peer: own files, own socket, no bridge. One that runs already is left alone.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub(super) struct Docker {
     engine: Child,
     client: String,
     socket: String,
+    /// What an engine leaves in places that are not its own, as far as it was not there before.
+    traces: Vec<PathBuf>,
 }
 
 impl Docker {
@@ -29,6 +32,7 @@ impl Docker {
         let missing = |program: &str| format!("docker as a peer: no {program}");
         let server = process::find("dockerd").ok_or_else(|| missing("dockerd"))?;
         let client = process::find("docker").ok_or_else(|| missing("docker"))?;
+        let traces = traces().into_iter().filter(|path| !path.exists()).collect();
         let folder = place.sub("docker");
         std::fs::create_dir_all(&folder).map_err(|error| format!("docker as a peer: {error}"))?;
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
@@ -139,5 +143,25 @@ impl Docker {
                 supervisor.end(pid);
             }
         }
+        for path in &self.traces {
+            // Control groups go with rmdir alone, and only when nothing is in them.
+            let removed = if path.starts_with("/sys") {
+                std::fs::remove_dir(path)
+            } else {
+                std::fs::remove_dir_all(path)
+            };
+            if let Err(error) = removed
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                eprintln!("LEFT BEHIND: {}: {error}", path.display());
+            }
+        }
     }
+}
+
+fn traces() -> Vec<PathBuf> {
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let groups = hierarchies.map(|entry| entry.path().join("docker"));
+    let run = ["/run/docker", "/run/containerd", "/sys/fs/cgroup/docker"];
+    run.into_iter().map(PathBuf::from).chain(groups).collect()
 }

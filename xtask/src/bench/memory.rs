@@ -14,7 +14,7 @@ pub(super) struct Memory {
     pub(super) create_seconds: f64,
     pub(super) destroy_seconds: f64,
     pub(super) processes: usize,
-    /// Name of the process → proportional and private memory.
+    /// Which process → proportional and private memory.
     pub(super) by_name: BTreeMap<String, (f64, f64)>,
 }
 
@@ -68,6 +68,13 @@ pub(super) fn measure(place: &Place, live: usize) -> Outcome<Memory> {
         processes,
         by_name,
     })
+}
+
+/// Whether a process has a number of its own in another process namespace.
+fn is_inside(pid: u32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    text.lines()
+        .any(|line| line.starts_with("NSpid:") && line.split_whitespace().count() > 2)
 }
 
 fn rollup(pid: u32) -> Option<(f64, f64)> {

@@ -93,6 +93,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let report = report::Report {
         machine: machine_before,
         runs: options.runs,
+        folder: place.folder.display().to_string(),
         cases: measured?,
         budget: budget?,
         memory: memory?,

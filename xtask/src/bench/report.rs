@@ -10,6 +10,8 @@ use super::memory::Memory;
 pub(super) struct Report {
     pub(super) machine: Vec<(String, String)>,
     pub(super) runs: usize,
+    /// The folder of the run: its name means nothing to a reader.
+    pub(super) folder: String,
     pub(super) cases: Vec<(Case, Figures)>,
     pub(super) budget: Vec<(String, Vec<Row>)>,
     pub(super) memory: Option<Memory>,
@@ -117,9 +119,17 @@ impl Report {
         self.write_budget(out)?;
         self.write_memory(out)?;
         writeln!(out, "\nProcesses left behind: {}.", self.left)?;
-        writeln!(out, "\n## Commands\n")?;
+        writeln!(
+            out,
+            "\n## Commands\n\n`$BENCH` is the folder of the run, on the disk named above.\n"
+        )?;
         for (case, _) in &self.cases {
-            writeln!(out, "- {}: `{}`", case.name, case.command())?;
+            writeln!(
+                out,
+                "- {}: `{}`",
+                case.name,
+                case.command().replace(&self.folder, "$BENCH")
+            )?;
         }
         writeln!(
             out,
