@@ -66,6 +66,7 @@ impl Docker {
             engine,
             client: client.to_string_lossy().into_owned(),
             socket,
+            traces,
         };
         match docker.prepare(place) {
             Ok(()) => Ok(docker),
