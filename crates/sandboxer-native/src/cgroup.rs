@@ -33,7 +33,9 @@ impl Hierarchies {
         };
         let mut found = Hierarchies::default();
         for line in mounts.lines() {
-            let Some((left, right)) = line.split_once(" - ") else { continue };
+            let Some((left, right)) = line.split_once(" - ") else {
+                continue;
+            };
             let Some(point) = left.split(' ').nth(4) else { continue };
             let mut right = right.split(' ');
             let (kind, options) = (right.next().unwrap_or(""), right.nth(1).unwrap_or(""));
@@ -53,11 +55,16 @@ impl Hierarchies {
     }
 
     fn has_v2(&self, controller: &str) -> bool {
-        self.v2.as_ref().is_some_and(|(_, controllers)| controllers.iter().any(|name| name == controller))
+        self.v2
+            .as_ref()
+            .is_some_and(|(_, controllers)| controllers.iter().any(|name| name == controller))
     }
 
     fn v1_dir(&self, controller: &str) -> Option<&Path> {
-        self.v1.iter().find(|(name, _)| name == controller).map(|(_, dir)| dir.as_path())
+        self.v1
+            .iter()
+            .find(|(name, _)| name == controller)
+            .map(|(_, dir)| dir.as_path())
     }
 
     /// What would hold a limit that this controller enforces.
@@ -76,8 +83,11 @@ impl Hierarchies {
 fn usable_v2(mount: &Path, root: bool) -> Option<(PathBuf, Vec<String>)> {
     let base = if root { mount.to_owned() } else { delegated(mount)? };
     let available = files::read_line(base.join("cgroup.controllers")).ok()?;
-    let controllers: Vec<String> =
-        V2_CONTROLLERS.iter().filter(|name| available.split(' ').any(|have| have == **name)).map(|s| (*s).to_owned()).collect();
+    let controllers: Vec<String> = V2_CONTROLLERS
+        .iter()
+        .filter(|name| available.split(' ').any(|have| have == **name))
+        .map(|s| (*s).to_owned())
+        .collect();
     (!controllers.is_empty()).then(|| (base.join(OURS), controllers))
 }
 
@@ -110,10 +120,15 @@ impl Groups {
         let v1 = hierarchies
             .v1
             .iter()
-            .filter(|(name, _)| !hierarchies.has_v2(name) && (name != "cpu" || limits.cpu.is_some() || shares_mount(hierarchies)))
+            .filter(|(name, _)| {
+                !hierarchies.has_v2(name) && (name != "cpu" || limits.cpu.is_some() || shares_mount(hierarchies))
+            })
             .map(|(name, dir)| (name.clone(), dir.join(id)))
             .collect();
-        Groups { v2: hierarchies.v2.as_ref().map(|(dir, _)| dir.join(id)), v1 }
+        Groups {
+            v2: hierarchies.v2.as_ref().map(|(dir, _)| dir.join(id)),
+            v1,
+        }
     }
 
     /// Every directory, once.
@@ -180,7 +195,12 @@ impl Groups {
         #[expect(clippy::disallowed_methods, reason = "a descriptor for clone3")]
         self.v2
             .as_ref()
-            .map(|dir| std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(dir))
+            .map(|dir| {
+                std::fs::OpenOptions::new()
+                    .read(true)
+                    .custom_flags(libc::O_DIRECTORY)
+                    .open(dir)
+            })
             .transpose()
     }
 
@@ -192,7 +212,9 @@ impl Groups {
         let mut dirs: Vec<&Path> = self.v1.iter().map(|(_, dir)| dir.as_path()).collect();
         dirs.dedup();
         #[expect(clippy::disallowed_methods, reason = "descriptors for the new process")]
-        dirs.into_iter().map(|dir| std::fs::OpenOptions::new().write(true).open(dir.join("tasks"))).collect()
+        dirs.into_iter()
+            .map(|dir| std::fs::OpenOptions::new().write(true).open(dir.join("tasks")))
+            .collect()
     }
 }
 
@@ -206,7 +228,11 @@ const CPU_PERIOD_US: u64 = 100_000;
 
 fn quota(cpu: f64) -> u64 {
     // The kernel's least quota is one millisecond.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.01 to 1024 CPUs by validation")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0.01 to 1024 CPUs by validation"
+    )]
     let micros = (cpu * CPU_PERIOD_US as f64).round() as u64;
     micros.max(1000)
 }
@@ -224,9 +250,7 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 
 fn make_group(dir: &Path) -> io::Result<()> {
     match std::fs::create_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(dir)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::create_dir_all(dir),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
@@ -235,10 +259,17 @@ fn make_group(dir: &Path) -> io::Result<()> {
 /// Hands controllers down to our groups. Done once for a machine, then found done.
 fn enable_v2(ours: &Path, controllers: &[String], dir: &Path) -> io::Result<()> {
     let enabled = files::read_line(dir.join("cgroup.controllers"))?;
-    if controllers.iter().all(|name| enabled.split(' ').any(|have| have == name)) {
+    if controllers
+        .iter()
+        .all(|name| enabled.split(' ').any(|have| have == name))
+    {
         return Ok(());
     }
-    let wanted = controllers.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
+    let wanted = controllers
+        .iter()
+        .map(|name| format!("+{name}"))
+        .collect::<Vec<_>>()
+        .join(" ");
     for level in ours.parent().into_iter().chain([ours]) {
         files::write_control(level.join("cgroup.subtree_control"), &wanted)?;
     }
@@ -251,8 +282,14 @@ pub(crate) fn kill_all(dirs: &[PathBuf]) {
         if files::write_control(dir.join("cgroup.kill"), "1").is_ok() {
             continue;
         }
-        let Ok(text) = files::read_text(dir.join("cgroup.procs"), 1 << 20) else { continue };
-        for pid in text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 1) {
+        let Ok(text) = files::read_text(dir.join("cgroup.procs"), 1 << 20) else {
+            continue;
+        };
+        for pid in text
+            .lines()
+            .filter_map(|line| line.parse::<i32>().ok())
+            .filter(|pid| *pid > 1)
+        {
             let _ = crate::sys::kill(pid, libc::SIGKILL);
         }
     }
@@ -269,12 +306,17 @@ pub(crate) fn remove(dir: &Path) -> io::Result<()> {
 /// What the groups accounted.
 pub(crate) fn usage(dirs: &[PathBuf]) -> Usage {
     let number = |file: &str| {
-        dirs.iter().find_map(|dir| files::read_line(dir.join(file)).ok()).and_then(|text| text.parse::<u64>().ok())
+        dirs.iter()
+            .find_map(|dir| files::read_line(dir.join(file)).ok())
+            .and_then(|text| text.parse::<u64>().ok())
     };
     let cpu_v2 = || {
         dirs.iter().find_map(|dir| {
             let text = files::read_text(dir.join("cpu.stat"), 4096).ok()?;
-            text.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse::<u64>().ok()
+            text.lines()
+                .find_map(|line| line.strip_prefix("usage_usec "))?
+                .parse::<u64>()
+                .ok()
         })
     };
     Usage {
@@ -290,6 +332,11 @@ pub(crate) fn oom_kills(dirs: &[PathBuf]) -> u64 {
     dirs.iter()
         .flat_map(|dir| ["memory.oom_control", "memory.events"].map(|file| dir.join(file)))
         .filter_map(|path| files::read_text(path, 4096).ok())
-        .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse::<u64>().ok())
+        .filter_map(|text| {
+            text.lines()
+                .find_map(|line| line.strip_prefix("oom_kill "))?
+                .parse::<u64>()
+                .ok()
+        })
         .sum()
 }

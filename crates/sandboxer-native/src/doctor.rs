@@ -39,13 +39,25 @@ pub enum CheckState {
 }
 
 fn check(name: &str, state: CheckState, detail: impl Into<String>, fix: Option<&str>) -> Check {
-    Check { name: name.to_owned(), state, detail: detail.into(), fix: fix.map(str::to_owned) }
+    Check {
+        name: name.to_owned(),
+        state,
+        detail: detail.into(),
+        fix: fix.map(str::to_owned),
+    }
 }
 
 /// Tries everything. Makes and ends a few short-lived processes.
 pub fn report() -> Report {
     let root = rustix::process::geteuid().is_root();
-    let mut checks = vec![kernel(), privileges(root), user_namespaces(), overlay(), landlock_rules(), seccomp()];
+    let mut checks = vec![
+        kernel(),
+        privileges(root),
+        user_namespaces(),
+        overlay(),
+        landlock_rules(),
+        seccomp(),
+    ];
     checks.extend(controllers(root));
     Report { checks }
 }
@@ -58,13 +70,23 @@ fn kernel() -> Check {
     if version >= (5, 14) {
         check("kernel", CheckState::Ok, format!("Linux {release}"), None)
     } else {
-        check("kernel", CheckState::Missing, format!("Linux {release}; 5.14 is the oldest that works"), Some("update the kernel"))
+        check(
+            "kernel",
+            CheckState::Missing,
+            format!("Linux {release}; 5.14 is the oldest that works"),
+            Some("update the kernel"),
+        )
     }
 }
 
 fn privileges(root: bool) -> Check {
     if root {
-        check("privileges", CheckState::Ok, "root: each sandbox gets host user ids of its own", None)
+        check(
+            "privileges",
+            CheckState::Ok,
+            "root: each sandbox gets host user ids of its own",
+            None,
+        )
     } else {
         check(
             "privileges",
@@ -79,8 +101,18 @@ fn user_namespaces() -> Check {
     const NAME: &str = "user_namespaces";
     let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET;
     match try_in(namespaces, || true) {
-        Ok(_) => check(NAME, CheckState::Ok, "user, mount, pid and network namespaces can be made", None),
-        Err(error) => check(NAME, CheckState::Missing, format!("cannot be made: {error}"), Some(user_namespace_fix())),
+        Ok(_) => check(
+            NAME,
+            CheckState::Ok,
+            "user, mount, pid and network namespaces can be made",
+            None,
+        ),
+        Err(error) => check(
+            NAME,
+            CheckState::Missing,
+            format!("cannot be made: {error}"),
+            Some(user_namespace_fix()),
+        ),
     }
 }
 
@@ -139,7 +171,12 @@ fn overlay() -> Check {
             .is_ok()
     });
     match mounted {
-        Ok(true) => check(NAME, CheckState::Ok, "a writable layer can be laid over a repo that stays untouched", None),
+        Ok(true) => check(
+            NAME,
+            CheckState::Ok,
+            "a writable layer can be laid over a repo that stays untouched",
+            None,
+        ),
         _ => check(
             NAME,
             CheckState::Missing,
@@ -154,15 +191,32 @@ fn landlock_rules() -> Check {
     // Asking for the version is the one use of this call without a rule set.
     match sys::landlock_abi() {
         Some(abi) if abi >= 6 => check(NAME, CheckState::Ok, format!("ABI {abi}"), None),
-        Some(abi) => check(NAME, CheckState::Degraded, format!("ABI {abi}: signals and abstract sockets are walled off by namespaces only"), Some("Linux 6.12 has ABI 6")),
-        None => check(NAME, CheckState::Degraded, "not available: mounts and namespaces enforce the same rules", Some("boot with `lsm=landlock,…`")),
+        Some(abi) => check(
+            NAME,
+            CheckState::Degraded,
+            format!("ABI {abi}: signals and abstract sockets are walled off by namespaces only"),
+            Some("Linux 6.12 has ABI 6"),
+        ),
+        None => check(
+            NAME,
+            CheckState::Degraded,
+            "not available: mounts and namespaces enforce the same rules",
+            Some("boot with `lsm=landlock,…`"),
+        ),
     }
 }
 
 fn seccomp() -> Check {
     match files::read_line("/proc/sys/kernel/seccomp/actions_avail") {
-        Ok(actions) if actions.contains("errno") => check("seccomp", CheckState::Ok, "system calls can be filtered", None),
-        _ => check("seccomp", CheckState::Missing, "system calls cannot be filtered", Some("use a kernel with CONFIG_SECCOMP_FILTER")),
+        Ok(actions) if actions.contains("errno") => {
+            check("seccomp", CheckState::Ok, "system calls can be filtered", None)
+        }
+        _ => check(
+            "seccomp",
+            CheckState::Missing,
+            "system calls cannot be filtered",
+            Some("use a kernel with CONFIG_SECCOMP_FILTER"),
+        ),
     }
 }
 

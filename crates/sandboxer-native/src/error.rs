@@ -39,7 +39,11 @@ pub struct NativeError {
 impl NativeError {
     /// A failure of this kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> NativeError {
-        NativeError { kind, message: message.into(), hint: None }
+        NativeError {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same failure with what to do next.

@@ -66,25 +66,41 @@ pub(crate) enum ToInit {
     /// The command of this connection gets a signal.
     Signal(u8),
     /// The deadline moves: seconds from now.
-    Deadline { in_secs: u64 },
+    Deadline {
+        in_secs: u64,
+    },
     /// Whether it is there, and when it ends.
     Ping,
     /// The request is in the memory file that comes first among the descriptors.
-    Large { bytes: usize },
+    Large {
+        bytes: usize,
+    },
 }
 
 /// What pid 1 answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ExecReply {
-    Started { pid: i32 },
-    /// The command could not become its program.
-    CannotStart { errno: i32 },
-    Exited { code: u8 },
-    Signaled { signal: u8 },
+    Started {
+        pid: i32,
+    },
+    /// No process could be made for it.
+    CannotStart {
+        errno: i32,
+    },
+    Exited {
+        code: u8,
+    },
+    Signaled {
+        signal: u8,
+    },
     /// The deadline, in milliseconds since 1970.
-    Alive { deadline_ms: i64 },
+    Alive {
+        deadline_ms: i64,
+    },
     /// The request makes no sense.
-    Refused { why: String },
+    Refused {
+        why: String,
+    },
 }
 
 /// Sends a request and copies of these descriptors.
@@ -102,7 +118,10 @@ pub(crate) fn send(socket: BorrowedFd<'_>, request: &ToInit, fds: &[BorrowedFd<'
         let written = rustix::io::write(&memory, rest)?;
         rest = &rest[written..];
     }
-    rustix::fs::fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    rustix::fs::fcntl_add_seals(
+        &memory,
+        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+    )?;
     let head = serde_json::to_vec(&ToInit::Large { bytes: bytes.len() }).map_err(|_| Errno::INVAL)?;
     let all: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd()).chain(fds.iter().copied()).collect();
     wire::send(socket, &head, &all)

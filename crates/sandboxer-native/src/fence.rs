@@ -17,7 +17,12 @@ const KEEP: Duration = Duration::from_secs(3600);
 /// The highest epoch on record.
 pub(crate) fn highest(layout: &Layout, id: &str) -> u64 {
     let home = layout.home(id);
-    let number = |path| files::read_line(path).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let number = |path| {
+        files::read_line(path)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     let made = files::read_json::<Intent>(&home.intent()).map_or(0, |intent| intent.epoch);
     made.max(number(home.epoch())).max(number(layout.fence(id)))
 }

@@ -28,7 +28,13 @@ pub(crate) fn write_control(path: impl AsRef<Path>, text: &str) -> io::Result<()
 
 /// Writes a new file of ours, readable by nobody else.
 pub(crate) fn write_new(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> io::Result<()> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?.write_all(bytes)
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)?
+        .write_all(bytes)
 }
 
 /// Replaces a file of ours so that readers see the old or the new one, whole.
@@ -56,12 +62,20 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<bool> {
 
 /// Opens or makes a lock file.
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
 }
 
 /// The names in a directory; `NotFound` stays an error, so that unreadable is never taken for empty.
 pub(crate) fn names(path: &Path) -> io::Result<Vec<String>> {
-    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    fs::read_dir(path)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
 }
 
 /// Removes a tree without following links. Directories that their owner made unreadable are opened first.

@@ -36,7 +36,10 @@ pub(crate) fn unix_ms() -> i64 {
 }
 
 fn duration(spec: rustix::time::Timespec) -> Duration {
-    Duration::new(u64::try_from(spec.tv_sec).unwrap_or(0), u32::try_from(spec.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(spec.tv_sec).unwrap_or(0),
+        u32::try_from(spec.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// Names this boot of the machine.
@@ -58,7 +61,11 @@ fn stat(pid: i32) -> Option<(char, u64)> {
 impl ProcessRef {
     /// The process that has this number now.
     pub(crate) fn of(pid: i32, boot: &str) -> Option<ProcessRef> {
-        stat(pid).map(|(_, start)| ProcessRef { pid, start, boot: boot.to_owned() })
+        stat(pid).map(|(_, start)| ProcessRef {
+            pid,
+            start,
+            boot: boot.to_owned(),
+        })
     }
 
     /// A descriptor of it, if it still runs (a zombie does not).

@@ -36,9 +36,16 @@ impl Lease {
 /// The lease `wish` places after the first try for this sandbox; says nothing about whether it is free.
 fn candidate(layout: &Layout, id: &str, wish: u32) -> Lease {
     // The end of an id is random: a start that is rarely taken.
-    let start = id.bytes().rev().take(8).fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let start = id
+        .bytes()
+        .rev()
+        .take(8)
+        .fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
     let number = start.wrapping_add(wish) % BLOCKS;
-    Lease { path: layout.uid_leases().join(number.to_string()), number }
+    Lease {
+        path: layout.uid_leases().join(number.to_string()),
+        number,
+    }
 }
 
 /// Leases a block: the link is made in one step, and names its owner.
@@ -55,19 +62,27 @@ pub(crate) fn lease(layout: &Layout, id: &str) -> Result<Lease, NativeError> {
             Err(error) => return Err(NativeError::io("lease a block of user ids", error)),
         }
     }
-    Err(NativeError::new(Kind::Failed, format!("all {BLOCKS} blocks of user ids are leased"))
-        .hint("destroy sandboxes that are no longer needed: sandboxer list"))
+    Err(
+        NativeError::new(Kind::Failed, format!("all {BLOCKS} blocks of user ids are leased"))
+            .hint("destroy sandboxes that are no longer needed: sandboxer list"),
+    )
 }
 
 /// The leases of a sandbox, found without its record.
 pub(crate) fn leases_of(layout: &Layout, id: &str) -> io::Result<Vec<PathBuf>> {
     let dir = layout.uid_leases();
-    Ok(files::names(&dir)?.into_iter().map(|name| dir.join(name)).filter(|path| owner(path).as_deref() == Some(id)).collect())
+    Ok(files::names(&dir)?
+        .into_iter()
+        .map(|name| dir.join(name))
+        .filter(|path| owner(path).as_deref() == Some(id))
+        .collect())
 }
 
 /// The sandbox a lease belongs to.
 pub(crate) fn owner(path: &Path) -> Option<String> {
-    std::fs::read_link(path).ok().map(|target| target.to_string_lossy().into_owned())
+    std::fs::read_link(path)
+        .ok()
+        .map(|target| target.to_string_lossy().into_owned())
 }
 
 /// Ends a lease; only its owner's.
@@ -85,8 +100,11 @@ pub(crate) fn release(path: &Path, id: &str) -> io::Result<()> {
 pub(crate) fn write_maps(pid: i32, lease: Option<&Lease>) -> Result<(), NativeError> {
     let write = |file: &str, text: &str| {
         files::write_control(format!("/proc/{pid}/{file}"), text).map_err(|error| {
-            NativeError::new(Kind::MissingPrerequisite, format!("cannot write {file} of a new user namespace: {error}"))
-                .hint("run `sandboxer doctor`: it says what forbids user namespaces here and how to allow them")
+            NativeError::new(
+                Kind::MissingPrerequisite,
+                format!("cannot write {file} of a new user namespace: {error}"),
+            )
+            .hint("run `sandboxer doctor`: it says what forbids user namespaces here and how to allow them")
         })
     };
     match lease {
@@ -134,10 +152,14 @@ fn mapping_namespace(owner: (u32, u32), lease: &Lease) -> Result<OwnedFd, Native
             drop(theirs);
             let inside = lease.first() + INSIDE_UID;
             let result = files::write_control(format!("/proc/{pid}/uid_map"), &format!("{} {inside} 1\n", owner.0))
-                .and_then(|()| files::write_control(format!("/proc/{pid}/gid_map"), &format!("{} {inside} 1\n", owner.1)))
+                .and_then(|()| {
+                    files::write_control(format!("/proc/{pid}/gid_map"), &format!("{} {inside} 1\n", owner.1))
+                })
                 .and_then(|()| {
                     #[expect(clippy::disallowed_methods, reason = "a descriptor of a namespace")]
-                    std::fs::OpenOptions::new().read(true).open(format!("/proc/{pid}/ns/user"))
+                    std::fs::OpenOptions::new()
+                        .read(true)
+                        .open(format!("/proc/{pid}/ns/user"))
                 });
             drop(ours);
             let _ = sys::reap(pid, true);

@@ -36,7 +36,13 @@ impl Layout {
         if self.sandboxes().is_dir() {
             return Ok(());
         }
-        for dir in [self.root.clone(), self.root.join("fence"), self.root.join("uid"), self.root.join("trash"), self.sandboxes()] {
+        for dir in [
+            self.root.clone(),
+            self.root.join("fence"),
+            self.root.join("uid"),
+            self.root.join("trash"),
+            self.sandboxes(),
+        ] {
             files::make_private_dir(&dir)?;
         }
         Ok(())
@@ -47,7 +53,9 @@ impl Layout {
     }
 
     pub(crate) fn home(&self, id: &str) -> Home {
-        Home { path: self.sandboxes().join(id) }
+        Home {
+            path: self.sandboxes().join(id),
+        }
     }
 
     pub(crate) fn fence(&self, id: &str) -> PathBuf {

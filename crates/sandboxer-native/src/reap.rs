@@ -52,7 +52,9 @@ fn end_process(init: Option<&ProcessRef>, boot: &str) -> CleanupItem {
         now: Presence::Absent,
         detail: String::new(),
     };
-    let Some(fd) = init.and_then(|init| init.open(boot)) else { return item };
+    let Some(fd) = init.and_then(|init| init.open(boot)) else {
+        return item;
+    };
     item.found = true;
     let _ = pidfd_send_signal(&fd, Signal::KILL);
     // The death of pid 1 is the death of all processes of its namespace, and is reported after theirs.
@@ -83,7 +85,11 @@ fn remove_group(dir: &Path) -> CleanupItem {
     // The kernel refuses to remove a group that has a process, so success is proof that it has none.
     while let Err(error) = cgroup::remove(dir) {
         if identity::monotonic() > deadline {
-            item.now = if dir.exists() { Presence::Present } else { Presence::Unknown };
+            item.now = if dir.exists() {
+                Presence::Present
+            } else {
+                Presence::Unknown
+            };
             item.detail = error.to_string();
             break;
         }
@@ -96,7 +102,10 @@ fn remove_group(dir: &Path) -> CleanupItem {
 
 /// The kernel has no way to be told when a group becomes removable.
 fn nap(duration: Duration) {
-    let spec = rustix::time::Timespec { tv_sec: 0, tv_nsec: i64::from(duration.subsec_nanos()) };
+    let spec = rustix::time::Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    };
     let _ = rustix::thread::nanosleep(&spec);
 }
 
@@ -105,14 +114,25 @@ fn release_ids(layout: &Layout, id: &str, intent: Option<&Intent>, quiet: bool) 
         Some(intent) => Ok(intent.uid_lease.iter().cloned().collect()),
         None => idmap::leases_of(layout, id),
     };
-    let item = |name: String, found, now, detail: String| CleanupItem { kind: "uid_lease".to_owned(), name, found, now, detail };
+    let item = |name: String, found, now, detail: String| CleanupItem {
+        kind: "uid_lease".to_owned(),
+        name,
+        found,
+        now,
+        detail,
+    };
     match leases {
         Ok(leases) => leases
             .into_iter()
             .map(|path| {
                 let name = path.display().to_string();
                 if !quiet {
-                    return item(name, true, Presence::Present, "kept while something still runs".to_owned());
+                    return item(
+                        name,
+                        true,
+                        Presence::Present,
+                        "kept while something still runs".to_owned(),
+                    );
                 }
                 let found = idmap::owner(&path).as_deref() == Some(id);
                 match idmap::release(&path, id) {
@@ -135,7 +155,11 @@ pub(crate) fn remove_directory(layout: &Layout, home: &Home, id: &str) -> Cleanu
         now: Presence::Absent,
         detail: String::new(),
     };
-    let grave = layout.trash().join(format!("{id}-{}-{}", rustix::process::getpid().as_raw_nonzero(), identity::unix_ms()));
+    let grave = layout.trash().join(format!(
+        "{id}-{}-{}",
+        rustix::process::getpid().as_raw_nonzero(),
+        identity::unix_ms()
+    ));
     let removed = match std::fs::rename(&home.path, &grave) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

@@ -90,7 +90,9 @@ pub struct Listed {
 impl Runtime {
     /// The runtime over this directory; it is made when first needed.
     pub fn new(root: &Path) -> Runtime {
-        Runtime { layout: Layout::new(root) }
+        Runtime {
+            layout: Layout::new(root),
+        }
     }
 
     /// Starts a keeper before it is known what to keep. One that is dropped leaves nothing behind.
@@ -98,7 +100,10 @@ impl Runtime {
     /// # Errors
     /// The keeper cannot be started.
     pub fn spare(&self) -> Result<Spare, NativeError> {
-        #[expect(clippy::disallowed_methods, reason = "the keeper is this program itself, started by the runtime")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the keeper is this program itself, started by the runtime"
+        )]
         let mut command = std::process::Command::new("/proc/self/exe");
         let (ours, theirs) = wire::pair().tried("make a socket pair")?;
         command
@@ -123,6 +128,7 @@ impl Runtime {
     /// # Errors
     /// `CannotEnforce` when the launch would refuse it.
     pub fn check(&self, spec: &LaunchSpec) -> Result<Vec<Limit>, NativeError> {
+        check_source(spec)?;
         let hierarchies = Hierarchies::detect(rustix::process::geteuid().is_root());
         shim::plan_limits(spec, &hierarchies).map(|plan| plan.report)
     }
@@ -135,8 +141,10 @@ impl Runtime {
         fence::check(&self.layout, &spec.id, spec.epoch)?;
         let home = self.layout.home(&spec.id);
         if let Some(launched) = self.running(&home) {
+            fence::raise(&self.layout, &spec.id, spec.epoch)?;
             return Ok(Launch { launched, keeper: None });
         }
+        check_source(spec)?;
         let spare = match spare {
             Some(spare) => spare,
             None => self.spare()?,
@@ -144,7 +152,10 @@ impl Runtime {
         let socket = spare.socket;
         wire::send_json(socket.as_fd(), &ToShim::Launch(Box::new(spec.clone()))).tried("ask the keeper")?;
         match answer(socket.as_fd(), LAUNCH_TIMEOUT)? {
-            FromShim::Launched(launched) => Ok(Launch { launched: *launched, keeper: Some(Keeper { socket }) }),
+            FromShim::Launched(launched) => Ok(Launch {
+                launched: *launched,
+                keeper: Some(Keeper { socket }),
+            }),
             FromShim::Refused(error) if error.kind == Kind::Busy => match self.running(&home) {
                 Some(launched) => Ok(Launch { launched, keeper: None }),
                 None => Err(error),
@@ -172,7 +183,10 @@ impl Runtime {
         let socket = self.connect_init(id)?;
         let stdio = match &command.io {
             CommandIo::Pipes(_) => Stdio::Pipes,
-            CommandIo::Terminal { rows, columns } => Stdio::Terminal { rows: *rows, columns: *columns },
+            CommandIo::Terminal { rows, columns } => Stdio::Terminal {
+                rows: *rows,
+                columns: *columns,
+            },
             CommandIo::Detached => Stdio::Detached,
         };
         let spec = ExecSpec {
@@ -181,7 +195,11 @@ impl Runtime {
             env: command.env,
             cwd: command.cwd,
             stdio,
-            log: format!("/tmp/exec-{}-{}.log", rustix::process::getpid().as_raw_nonzero(), identity::unix_ms()),
+            log: format!(
+                "/tmp/exec-{}-{}.log",
+                rustix::process::getpid().as_raw_nonzero(),
+                identity::unix_ms()
+            ),
         };
         let fds = match command.io {
             CommandIo::Pipes(fds) => fds.to_vec(),
@@ -192,17 +210,23 @@ impl Runtime {
             Errno::PIPE | Errno::CONNRESET => gone(id),
             other => NativeError::io("send the command to the sandbox", other),
         })?;
-        let mut running = Running { socket, pid: 0, terminal: None, pending: None };
+        let mut running = Running {
+            socket,
+            pid: 0,
+            terminal: None,
+        };
         running.await_start(id)?;
         Ok(running)
     }
 
-    /// Moves the deadline to this many seconds from now; the new one, in milliseconds since 1970.
+    /// Moves the deadline to this time, in milliseconds since 1970; rounded up to a second.
     ///
     /// # Errors
     /// `NotFound`, `Fenced`.
-    pub fn set_deadline(&self, id: &str, epoch: u64, in_secs: u64) -> Result<i64, NativeError> {
+    pub fn set_deadline(&self, id: &str, epoch: u64, deadline_ms: i64) -> Result<i64, NativeError> {
         fence::raise(&self.layout, id, epoch)?;
+        let left = u64::try_from(deadline_ms.saturating_sub(identity::unix_ms())).unwrap_or(0);
+        let in_secs = left.div_ceil(1000);
         self.ask_init(id, &ToInit::Deadline { in_secs })
     }
 
@@ -218,7 +242,10 @@ impl Runtime {
         let socket = self.connect_init(id)?;
         exec_wire::send(socket.as_fd(), request, &[]).map_err(|_| gone(id))?;
         if !wire::wait_readable(socket.as_fd(), ANSWER_TIMEOUT).tried("wait for the sandbox")? {
-            return Err(NativeError::new(Kind::Timeout, format!("{id} did not answer within {ANSWER_TIMEOUT:?}")));
+            return Err(NativeError::new(
+                Kind::Timeout,
+                format!("{id} did not answer within {ANSWER_TIMEOUT:?}"),
+            ));
         }
         match wire::recv_json::<ExecReply>(socket.as_fd()).tried("hear from the sandbox")? {
             Some(ExecReply::Alive { deadline_ms }) => Ok(deadline_ms),
@@ -257,16 +284,34 @@ impl Runtime {
     /// What is known of it right now.
     pub fn observe(&self, id: &str) -> Observed {
         let home = self.layout.home(id);
-        let absent = Observed { presence: Presence::Absent, alive: false, ended: None, usage: None, detail: String::new() };
+        let absent = Observed {
+            presence: Presence::Absent,
+            alive: false,
+            ended: None,
+            usage: None,
+            detail: String::new(),
+        };
         match rustix::fs::stat(&home.path) {
-            Err(Errno::NOENT) => return Observed { detail: "nothing of it exists".to_owned(), ..absent },
+            Err(Errno::NOENT) => {
+                return Observed {
+                    detail: "nothing of it exists".to_owned(),
+                    ..absent
+                };
+            }
             Err(error) => {
                 let detail = format!("cannot look: {}", std::io::Error::from(error));
-                return Observed { presence: Presence::Unknown, detail, ..absent };
+                return Observed {
+                    presence: Presence::Unknown,
+                    detail,
+                    ..absent
+                };
             }
             Ok(_) => {}
         }
-        let present = Observed { presence: Presence::Present, ..absent };
+        let present = Observed {
+            presence: Presence::Present,
+            ..absent
+        };
         if let Ok(note) = files::read_json::<EndedRecord>(&home.ended()) {
             let detail = match note.how {
                 How::Deadline => "its deadline passed",
@@ -274,7 +319,12 @@ impl Runtime {
                 How::OutOfMemory => "it used more memory than it may",
                 How::OutOfDisk => "it used more disk than it may",
             };
-            return Observed { ended: Some(note.how), usage: Some(note.usage), detail: detail.to_owned(), ..present };
+            return Observed {
+                ended: Some(note.how),
+                usage: Some(note.usage),
+                detail: detail.to_owned(),
+                ..present
+            };
         }
         match files::read_json::<Launched>(&home.state()) {
             Ok(launched) => {
@@ -289,9 +339,17 @@ impl Runtime {
                 };
                 // Between the end of pid 1 and the keeper's note there is a moment: the keeper is asked first.
                 let ended = (!alive && !keeper).then_some(How::Killed);
-                Observed { alive, ended, detail, ..present }
+                Observed {
+                    alive,
+                    ended,
+                    detail,
+                    ..present
+                }
             }
-            Err(_) => Observed { detail: "half made".to_owned(), ..present },
+            Err(_) => Observed {
+                detail: "half made".to_owned(),
+                ..present
+            },
         }
     }
 
@@ -331,7 +389,9 @@ impl Runtime {
         fence::check(&self.layout, id, epoch)?;
         let home = self.layout.home(id);
         let deadline = identity::monotonic() + timeout;
-        let keeper = keeper.map(|keeper| keeper.socket).or_else(|| socket::connect(&home.path, "shim.sock").ok());
+        let keeper = keeper
+            .map(|keeper| keeper.socket)
+            .or_else(|| socket::connect(&home.path, "shim.sock").ok());
         if let Some(socket) = keeper
             && let Some(answer) = ask_keeper(socket.as_fd(), epoch, timeout)
         {
@@ -362,7 +422,10 @@ impl Runtime {
         let Some(_lock) = self.lock(home, deadline)? else {
             // It went away while we waited: by now somebody removed it whole.
             self.leave_fence(id, epoch)?;
-            return Ok((CleanupReport::new(vec![reap::remove_directory(&self.layout, home, id)]), None));
+            return Ok((
+                CleanupReport::new(vec![reap::remove_directory(&self.layout, home, id)]),
+                None,
+            ));
         };
         fence::check(&self.layout, id, epoch)?;
         let usage = self.usage(id).ok();
@@ -395,9 +458,14 @@ impl Runtime {
                 end_keeper(home);
             }
             if left.is_zero() {
-                return Err(NativeError::new(Kind::Busy, "another process works on this sandbox").hint("try again in a moment"));
+                return Err(
+                    NativeError::new(Kind::Busy, "another process works on this sandbox").hint("try again in a moment")
+                );
             }
-            let nap = rustix::time::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+            let nap = rustix::time::Timespec {
+                tv_sec: 0,
+                tv_nsec: 2_000_000,
+            };
             let _ = rustix::thread::nanosleep(&nap);
         }
     }
@@ -416,6 +484,18 @@ impl Runtime {
             });
         }
         CleanupReport::new(items)
+    }
+}
+
+/// Refuses a workspace that is not a directory.
+fn check_source(spec: &LaunchSpec) -> Result<(), NativeError> {
+    match &spec.workspace.source {
+        Some(source) if !source.is_dir() => Err(NativeError::new(
+            Kind::Invalid,
+            format!("the workspace {} is not a directory", source.display()),
+        )
+        .hint("give an existing directory: --input repo=DIR")),
+        _ => Ok(()),
     }
 }
 
@@ -448,7 +528,10 @@ fn wait_for_end(socket: BorrowedFd<'_>) {
 
 fn answer(socket: BorrowedFd<'_>, timeout: Duration) -> Result<FromShim, NativeError> {
     if !wire::wait_readable(socket, timeout).tried("wait for the sandbox's keeper")? {
-        return Err(NativeError::new(Kind::Timeout, format!("the sandbox's keeper did not answer within {timeout:?}")));
+        return Err(NativeError::new(
+            Kind::Timeout,
+            format!("the sandbox's keeper did not answer within {timeout:?}"),
+        ));
     }
     wire::recv_json(socket)
         .tried("hear from the sandbox's keeper")?
@@ -498,8 +581,6 @@ pub struct Running {
     socket: OwnedFd,
     pid: i32,
     terminal: Option<OwnedFd>,
-    /// An answer that came before its turn.
-    pending: Option<Exit>,
 }
 
 /// How a command ended.
@@ -511,8 +592,6 @@ pub enum Exit {
     Signal(u8),
     /// The sandbox ended under it.
     SandboxGone,
-    /// It could not be started, with this error number. The exit code is 127 when there is no such program, else 126.
-    CannotStart(i32),
 }
 
 impl Running {
@@ -524,10 +603,14 @@ impl Running {
                 self.terminal = packet.fds.into_iter().next();
                 Ok(())
             }
-            // The new process may be faster than pid 1's word that it started.
             Ok(ExecReply::CannotStart { errno }) => {
-                self.pending = Some(Exit::CannotStart(errno));
-                Ok(())
+                let why = std::io::Error::from_raw_os_error(errno);
+                let error = NativeError::new(Kind::Failed, format!("cannot make a process in {id}: {why}"));
+                Err(if errno == libc::EAGAIN {
+                    error.hint("its limit of processes is reached (`resources.pids`)")
+                } else {
+                    error
+                })
             }
             Ok(ExecReply::Refused { why }) => Err(NativeError::new(Kind::Invalid, why)),
             _ => Err(nonsense()),
@@ -554,19 +637,18 @@ impl Running {
     /// # Errors
     /// No descriptor is left.
     pub fn signaller(&self) -> Result<Signaller, NativeError> {
-        self.socket.try_clone().map(|socket| Signaller { socket }).tried("copy a descriptor")
+        self.socket
+            .try_clone()
+            .map(|socket| Signaller { socket })
+            .tried("copy a descriptor")
     }
 
     /// Waits for its end.
     pub fn wait(&mut self) -> Exit {
-        if let Some(exit) = self.pending {
-            return exit;
-        }
         loop {
             match wire::recv_json::<ExecReply>(self.socket.as_fd()) {
                 Ok(Some(ExecReply::Exited { code })) => return Exit::Code(code),
                 Ok(Some(ExecReply::Signaled { signal })) => return Exit::Signal(signal),
-                Ok(Some(ExecReply::CannotStart { errno })) => return Exit::CannotStart(errno),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return Exit::SandboxGone,
             }

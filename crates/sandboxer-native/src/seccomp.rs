@@ -20,17 +20,29 @@ pub(crate) struct Filter {
 impl Filter {
     /// Compiles it.
     pub(crate) fn compile() -> Result<Filter, NativeError> {
-        let failed = |error: String| NativeError::new(Kind::Failed, format!("cannot compile the seccomp filter: {error}"));
+        let failed =
+            |error: String| NativeError::new(Kind::Failed, format!("cannot compile the seccomp filter: {error}"));
         let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| failed(error.to_string()))?;
         let compile = |rules, errno: i32| -> Result<Vec<libc::sock_filter>, NativeError> {
             let action = SeccompAction::Errno(errno.unsigned_abs());
             let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, action, arch)
                 .and_then(TryInto::try_into)
                 .map_err(|error: seccompiler::BackendError| failed(error.to_string()))?;
-            Ok(program.into_iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect())
+            Ok(program
+                .into_iter()
+                .map(|i| libc::sock_filter {
+                    code: i.code,
+                    jt: i.jt,
+                    jf: i.jf,
+                    k: i.k,
+                })
+                .collect())
         };
         let conditions = deny_rules().map_err(|error| failed(error.to_string()))?;
-        let mut programs = vec![compile(missing_rules(), libc::ENOSYS)?, compile(conditions, libc::EPERM)?];
+        let mut programs = vec![
+            compile(missing_rules(), libc::ENOSYS)?,
+            compile(conditions, libc::EPERM)?,
+        ];
         if cfg!(target_arch = "x86_64") {
             programs.push(refuse_x32());
         }
@@ -39,7 +51,9 @@ impl Filter {
 
     /// Installs it on this thread and all it will start.
     pub(crate) fn install(&self) -> std::io::Result<()> {
-        self.programs.iter().try_for_each(|program| crate::sys::seccomp_install(program))
+        self.programs
+            .iter()
+            .try_for_each(|program| crate::sys::seccomp_install(program))
     }
 }
 
@@ -230,11 +244,21 @@ fn chmod_calls() -> Vec<(i64, u8)> {
 fn refuse_x32() -> Vec<libc::sock_filter> {
     const X32_BIT: u32 = 0x4000_0000;
     let code = |bits: u32| u16::try_from(bits).unwrap_or(0);
-    let statement = |bits, k| libc::sock_filter { code: code(bits), jt: 0, jf: 0, k };
+    let statement = |bits, k| libc::sock_filter {
+        code: code(bits),
+        jt: 0,
+        jf: 0,
+        k,
+    };
     vec![
         // Offset 0 of seccomp_data is the number.
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        libc::sock_filter { code: code(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K), jt: 0, jf: 1, k: X32_BIT },
+        libc::sock_filter {
+            code: code(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K),
+            jt: 0,
+            jf: 1,
+            k: X32_BIT,
+        },
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_KILL_PROCESS),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
     ]

@@ -74,6 +74,8 @@ pub struct Launched {
     pub(crate) shim: ProcessRef,
     /// When its first process ends it, in milliseconds since 1970.
     pub deadline_ms: i64,
+    /// Whether commands see a workspace.
+    pub has_workspace: bool,
     /// Its walls.
     pub mechanisms: Vec<Mechanism>,
     /// Its limits.
@@ -148,7 +150,11 @@ pub(crate) enum FromShim {
 /// What pid 1 tells the shim once it is up.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromInit {
-    Ready { deadline_ms: i64, mechanisms: Vec<Mechanism>, attestations: Vec<Attestation> },
+    Ready {
+        deadline_ms: i64,
+        mechanisms: Vec<Mechanism>,
+        attestations: Vec<Attestation>,
+    },
     Refused(NativeError),
 }
 

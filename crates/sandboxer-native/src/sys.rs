@@ -18,7 +18,11 @@ pub(crate) fn cpath(path: &Path) -> io::Result<CString> {
 }
 
 fn check(ret: i64) -> io::Result<i64> {
-    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
+    if ret < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ret)
+    }
 }
 
 /// Both sides of a `clone`.
@@ -122,7 +126,10 @@ fn mount_setattr(fd: BorrowedFd<'_>, path: &CStr, flags: i32, attr: &MountAttr) 
 
 /// Sets attributes of the mount behind `fd`, and of those below it.
 pub(crate) fn mount_set(fd: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
-    let attr = MountAttr { attr_set: attributes, ..MountAttr::default() };
+    let attr = MountAttr {
+        attr_set: attributes,
+        ..MountAttr::default()
+    };
     mount_setattr(fd, c"", libc::AT_EMPTY_PATH | libc::AT_RECURSIVE, &attr)
 }
 
@@ -178,7 +185,13 @@ pub(crate) fn attach(fd: BorrowedFd<'_>, target: &CStr) -> io::Result<()> {
 pub(crate) fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64, data: &CStr) -> io::Result<()> {
     // SAFETY: all pointers are valid C strings.
     check(i64::from(unsafe {
-        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast())
+        libc::mount(
+            source.as_ptr(),
+            target.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            data.as_ptr().cast(),
+        )
     }))?;
     Ok(())
 }
@@ -200,7 +213,9 @@ pub(crate) fn pivot_root_here() -> io::Result<()> {
 /// `sethostname`.
 pub(crate) fn set_hostname(name: &str) -> io::Result<()> {
     // SAFETY: pointer and length belong together.
-    check(i64::from(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }))?;
+    check(i64::from(unsafe {
+        libc::sethostname(name.as_ptr().cast(), name.len())
+    }))?;
     Ok(())
 }
 
@@ -234,7 +249,10 @@ pub(crate) fn prctl(option: i32, a: u64, b: u64, c: u64, d: u64) -> io::Result<i
 /// Installs a seccomp filter on this thread.
 pub(crate) fn seccomp_install(program: &[libc::sock_filter]) -> io::Result<()> {
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let prog = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let prog = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut(),
+    };
     // SAFETY: the program outlives the call, which only reads it.
     check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const prog) })?;
     Ok(())
@@ -255,7 +273,10 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
         }
     }
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0, 0, 0)?;
-    let header = Header { version: VERSION_3, pid: 0 };
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
     let data = [0u32; 6];
     // SAFETY: version 3 takes two triples of 32-bit words.
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) })?;
@@ -312,7 +333,9 @@ pub(crate) fn reap(pid: i32, block: bool) -> io::Result<Option<Reaped>> {
     let flags = if block { 0 } else { libc::WNOHANG };
     let got = loop {
         // SAFETY: both pointers are valid for writes.
-        match check(i64::from(unsafe { libc::wait4(pid, &raw mut status, flags, &raw mut usage) })) {
+        match check(i64::from(unsafe {
+            libc::wait4(pid, &raw mut status, flags, &raw mut usage)
+        })) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => break other?,
         }
@@ -340,11 +363,19 @@ pub(crate) fn child_signal_fd() -> io::Result<OwnedFd> {
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&raw mut all);
-        check(i64::from(libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut())))?;
+        check(i64::from(libc::sigprocmask(
+            libc::SIG_SETMASK,
+            &raw const all,
+            std::ptr::null_mut(),
+        )))?;
         let mut child: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut child);
         libc::sigaddset(&raw mut child, libc::SIGCHLD);
-        let fd = check(i64::from(libc::signalfd(-1, &raw const child, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)))?;
+        let fd = check(i64::from(libc::signalfd(
+            -1,
+            &raw const child,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        )))?;
         Ok(OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)))
     }
 }
@@ -380,7 +411,10 @@ pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
 /// `execve`; returns only on failure.
 pub(crate) fn exec(program: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
     let pointers = |list: &[CString]| {
-        list.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect::<Vec<_>>()
+        list.iter()
+            .map(|s| s.as_ptr())
+            .chain(std::iter::once(std::ptr::null()))
+            .collect::<Vec<_>>()
     };
     let (argv, env) = (pointers(argv), pointers(env));
     // SAFETY: both lists end in null and hold valid C strings.
@@ -406,14 +440,21 @@ pub(crate) fn interface_up(socket: BorrowedFd<'_>, name: &CStr) -> io::Result<()
             *slot = byte.cast_signed();
         }
         request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
-        check(i64::from(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)))?;
+        check(i64::from(libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS,
+            &raw const request,
+        )))?;
     }
     Ok(())
 }
 
 /// Sets a resource limit of this process.
 pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    let limit = libc::rlimit {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
     // SAFETY: the struct outlives the call, which only reads it.
     check(i64::from(unsafe { libc::setrlimit(resource, &raw const limit) }))?;
     Ok(())
@@ -421,7 +462,10 @@ pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> 
 
 /// The hard and soft limit of this process.
 pub(crate) fn rlimit(resource: u32) -> io::Result<(u64, u64)> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the struct is valid for writes.
     check(i64::from(unsafe { libc::getrlimit(resource, &raw mut limit) }))?;
     Ok((limit.rlim_cur, limit.rlim_max))
@@ -432,7 +476,11 @@ pub(crate) fn restrict_cpus(count: usize) -> io::Result<()> {
     // SAFETY: an all-zero cpu_set_t is valid and both calls get its size.
     unsafe {
         let mut now: libc::cpu_set_t = std::mem::zeroed();
-        check(i64::from(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut now)))?;
+        check(i64::from(libc::sched_getaffinity(
+            0,
+            size_of::<libc::cpu_set_t>(),
+            &raw mut now,
+        )))?;
         let mut want: libc::cpu_set_t = std::mem::zeroed();
         let mut left = count;
         for cpu in 0..usize::try_from(libc::CPU_SETSIZE).unwrap_or(0) {
@@ -441,7 +489,11 @@ pub(crate) fn restrict_cpus(count: usize) -> io::Result<()> {
                 left -= 1;
             }
         }
-        check(i64::from(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const want)))?;
+        check(i64::from(libc::sched_setaffinity(
+            0,
+            size_of::<libc::cpu_set_t>(),
+            &raw const want,
+        )))?;
     }
     Ok(())
 }

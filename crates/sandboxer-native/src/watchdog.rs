@@ -73,9 +73,13 @@ fn descendants(pid: i32) -> Vec<i32> {
     let mut index = 0;
     while let Some(parent) = all.get(index).copied() {
         index += 1;
-        let Ok(tasks) = files::names(Path::new(&format!("/proc/{parent}/task"))) else { continue };
+        let Ok(tasks) = files::names(Path::new(&format!("/proc/{parent}/task"))) else {
+            continue;
+        };
         for task in tasks {
-            let Ok(children) = files::read_text(format!("/proc/{parent}/task/{task}/children"), 1 << 20) else { continue };
+            let Ok(children) = files::read_text(format!("/proc/{parent}/task/{task}/children"), 1 << 20) else {
+                continue;
+            };
             all.extend(children.split(' ').filter_map(|child| child.parse::<i32>().ok()));
         }
     }
@@ -100,9 +104,13 @@ fn memory_of(pid: i32) -> u64 {
 /// Bytes on disk below a directory, without following links.
 fn disk_of(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    let Ok(meta) = std::fs::symlink_metadata(path) else { return 0 };
+    let Ok(meta) = std::fs::symlink_metadata(path) else {
+        return 0;
+    };
     let below: u64 = if meta.is_dir() {
-        files::names(path).map(|names| names.iter().map(|name| disk_of(&path.join(name))).sum()).unwrap_or(0)
+        files::names(path)
+            .map(|names| names.iter().map(|name| disk_of(&path.join(name))).sum())
+            .unwrap_or(0)
     } else {
         0
     };
@@ -117,7 +125,12 @@ pub(crate) fn sample(pid: i32) -> Usage {
         .filter_map(|pid| {
             let text = files::read_text(format!("/proc/{pid}/stat"), 4096).ok()?;
             let rest = text.get(text.rfind(')')? + 2..)?;
-            let fields: Vec<u64> = rest.split(' ').skip(11).take(4).filter_map(|field| field.parse().ok()).collect();
+            let fields: Vec<u64> = rest
+                .split(' ')
+                .skip(11)
+                .take(4)
+                .filter_map(|field| field.parse().ok())
+                .collect();
             Some(fields.iter().sum::<u64>())
         })
         .sum();

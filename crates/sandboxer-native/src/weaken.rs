@@ -16,7 +16,9 @@ pub(crate) fn is_off(protection: &str) -> bool {
 /// What the shim inherits of the caller's environment: nothing, but for the switches of a test build.
 pub(crate) fn inherited_environment() -> Vec<(&'static str, String)> {
     if cfg!(feature = "weaken") {
-        std::env::var("SBX_WEAKEN").map(|value| vec![("SBX_WEAKEN", value)]).unwrap_or_default()
+        std::env::var("SBX_WEAKEN")
+            .map(|value| vec![("SBX_WEAKEN", value)])
+            .unwrap_or_default()
     } else {
         Vec::new()
     }

@@ -15,13 +15,23 @@ pub(crate) fn network() -> Vec<Attestation> {
         ("private range", v4(10, 0, 0, 1, 22)),
         ("cloud metadata", v4(169, 254, 169, 254, 80)),
         // RFC 3849 documentation prefix.
-        ("public IPv6 address", SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 443)),
+        (
+            "public IPv6 address",
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 443),
+        ),
     ];
-    targets.iter().map(|(what, target)| unreachable(what, *target)).collect()
+    targets
+        .iter()
+        .map(|(what, target)| unreachable(what, *target))
+        .collect()
 }
 
 fn unreachable(what: &str, target: SocketAddr) -> Attestation {
-    let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if target.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let outcome = socket_with(family, SocketType::STREAM, flags, None).and_then(|socket| connect(&socket, &target));
     let (observed, held) = match outcome {
@@ -31,5 +41,10 @@ fn unreachable(what: &str, target: SocketAddr) -> Attestation {
         Err(error) => (std::io::Error::from(error).to_string(), false),
         Ok(()) => ("connected".to_owned(), false),
     };
-    Attestation { probe: format!("connect to {what} {target}"), expected: "no route".to_owned(), observed, held }
+    Attestation {
+        probe: format!("connect to {what} {target}"),
+        expected: "no route".to_owned(),
+        observed,
+        held,
+    }
 }

@@ -2,14 +2,13 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::exec_wire::{ExecReply, ExecSpec, Stdio};
+use crate::exec_wire::{ExecSpec, Stdio};
 use crate::init::rootfs;
 use crate::sys;
-use crate::wire;
 
 /// A command that was started.
 pub(crate) struct Started {
@@ -18,15 +17,20 @@ pub(crate) struct Started {
     pub(crate) terminal: Option<OwnedFd>,
 }
 
-/// Starts a command. `connection` is told by the new process itself if it cannot become the program.
-pub(crate) fn start(spec: &ExecSpec, fds: Vec<OwnedFd>, connection: BorrowedFd<'_>) -> io::Result<Started> {
+/// Starts a command. A process that cannot become its program says so on its standard error, and ends with 127 when
+/// there is no such program, else 126, as a shell would.
+pub(crate) fn start(spec: &ExecSpec, fds: Vec<OwnedFd>) -> io::Result<Started> {
     let (stdio, terminal) = open_stdio(spec, fds)?;
     match sys::fork()? {
         Some(pid) => Ok(Started { pid, terminal }),
         None => {
-            let error = become_command(spec, &stdio).err().unwrap_or_else(|| io::Error::from_raw_os_error(libc::EINVAL));
+            let error = become_command(spec, &stdio)
+                .err()
+                .unwrap_or_else(|| io::Error::from_raw_os_error(libc::EINVAL));
             let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            let _ = wire::send_json(connection, &ExecReply::CannotStart { errno });
+            let program = String::from_utf8_lossy(spec.argv.first().map_or(b"", |program| program.as_ref()));
+            let line = format!("sandboxer: cannot start `{program}`: {error}\n");
+            let _ = rustix::io::write(&stdio[2], line.as_bytes());
             sys::exit_now(if errno == libc::ENOENT { 127 } else { 126 })
         }
     }
@@ -48,7 +52,12 @@ fn open_stdio(spec: &ExecSpec, fds: Vec<OwnedFd>) -> io::Result<([OwnedFd; 3], O
                 &master,
                 rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC,
             )?;
-            let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            let size = rustix::termios::Winsize {
+                ws_row: rows,
+                ws_col: columns,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            };
             rustix::termios::tcsetwinsize(&master, size)?;
             let three = [slave.try_clone()?, slave.try_clone()?, slave];
             Ok((three, Some(master)))
@@ -74,7 +83,6 @@ fn become_command(spec: &ExecSpec, stdio: &[OwnedFd; 3]) -> io::Result<()> {
     for (fd, number) in stdio.iter().zip(0..) {
         sys::dup_onto(fd.as_fd(), number)?;
     }
-    // The connection must stay until exec to report a failure; like all others it is close-on-exec.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let start_in = spec.cwd.as_deref().unwrap_or(rootfs::WORKSPACE);
     match rustix::process::chdir(start_in) {
@@ -88,8 +96,10 @@ fn become_command(spec: &ExecSpec, stdio: &[OwnedFd; 3]) -> io::Result<()> {
         .find_map(|(name, value)| (name == "PATH").then_some(value.as_str()))
         .unwrap_or(DEFAULT_PATH)
         .to_owned();
-    let env: Vec<CString> =
-        env.iter().map(|(name, value)| sys::cstring(format!("{name}={value}"))).collect::<io::Result<_>>()?;
+    let env: Vec<CString> = env
+        .iter()
+        .map(|(name, value)| sys::cstring(format!("{name}={value}")))
+        .collect::<io::Result<_>>()?;
     let argv: Vec<CString> = spec.argv.iter().map(sys::cstring).collect::<io::Result<_>>()?;
     let program = argv.first().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     Err(exec_in_path(program.as_bytes(), &path, &argv, &env))
@@ -147,6 +157,8 @@ fn exec_or_script(program: &std::ffi::CStr, argv: &[CString], env: &[CString]) -
     if error.raw_os_error() != Some(libc::ENOEXEC) {
         return error;
     }
-    let script = [c"/bin/sh".to_owned(), program.to_owned()].into_iter().chain(argv.iter().skip(1).cloned());
+    let script = [c"/bin/sh".to_owned(), program.to_owned()]
+        .into_iter()
+        .chain(argv.iter().skip(1).cloned());
     sys::exec(c"/bin/sh", &script.collect::<Vec<_>>(), env)
 }

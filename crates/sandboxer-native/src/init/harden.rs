@@ -27,7 +27,11 @@ const SECUREBITS_ALL_LOCKED: u64 = 0xff & !(1 << 4);
 pub(crate) fn seal(birth: &Birth) -> Result<Vec<Mechanism>, NativeError> {
     let mut report = Vec::new();
     let mut enforced = |name: &str, detail: &str| {
-        report.push(Mechanism { name: name.to_owned(), state: MechanismState::Enforced, detail: detail.to_owned() });
+        report.push(Mechanism {
+            name: name.to_owned(),
+            state: MechanismState::Enforced,
+            detail: detail.to_owned(),
+        });
     };
     process_limits(&birth.process_limits)?;
     if !weaken::is_off("capabilities") {
@@ -55,7 +59,8 @@ pub(crate) fn seal(birth: &Birth) -> Result<Vec<Mechanism>, NativeError> {
         report.push(Mechanism {
             name: "seccomp".to_owned(),
             state: MechanismState::Enforced,
-            detail: "namespaces, mounts, devices, keys, kernel interfaces, raw and exotic sockets are refused".to_owned(),
+            detail: "namespaces, mounts, devices, keys, kernel interfaces, raw and exotic sockets are refused"
+                .to_owned(),
         });
     }
     Ok(report)
@@ -80,7 +85,8 @@ fn process_limits(limits: &ProcessLimits) -> Result<(), NativeError> {
 /// A second wall behind the mounts: what may be written at all, and no signals or abstract sockets out.
 fn landlock_rules() -> Result<Mechanism, NativeError> {
     let newest = ABI::V6;
-    let failed = |error: landlock::RulesetError| NativeError::new(Kind::Failed, format!("cannot set up Landlock: {error}"));
+    let failed =
+        |error: landlock::RulesetError| NativeError::new(Kind::Failed, format!("cannot set up Landlock: {error}"));
     let read = AccessFs::from_read(newest);
     let write: BitFlags<AccessFs> = AccessFs::from_all(newest) & !AccessFs::MakeChar & !AccessFs::MakeBlock;
     let file_write = AccessFs::from_read(newest) | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
@@ -107,9 +113,22 @@ fn landlock_rules() -> Result<Mechanism, NativeError> {
     }
     let status = ruleset.restrict_self().map_err(failed)?;
     let (state, detail) = match status.ruleset {
-        RulesetStatus::FullyEnforced => (MechanismState::Enforced, "writes outside the workspace, /tmp and home are refused a second time; no signals or abstract sockets out"),
-        RulesetStatus::PartiallyEnforced => (MechanismState::Degraded, "this kernel knows only a part of the rules; mounts and namespaces enforce them all"),
-        RulesetStatus::NotEnforced => (MechanismState::Missing, "this kernel has no Landlock; mounts and namespaces enforce the same rules"),
+        RulesetStatus::FullyEnforced => (
+            MechanismState::Enforced,
+            "writes outside the workspace, /tmp and home are refused a second time; no signals or abstract sockets out",
+        ),
+        RulesetStatus::PartiallyEnforced => (
+            MechanismState::Degraded,
+            "this kernel knows only a part of the rules; mounts and namespaces enforce them all",
+        ),
+        RulesetStatus::NotEnforced => (
+            MechanismState::Missing,
+            "this kernel has no Landlock; mounts and namespaces enforce the same rules",
+        ),
     };
-    Ok(Mechanism { name: "landlock".to_owned(), state, detail: detail.to_owned() })
+    Ok(Mechanism {
+        name: "landlock".to_owned(),
+        state,
+        detail: detail.to_owned(),
+    })
 }

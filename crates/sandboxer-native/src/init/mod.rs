@@ -89,16 +89,27 @@ fn bring_loopback_up() -> Result<(), NativeError> {
 }
 
 fn namespace_mechanisms(rootful: bool) -> Vec<Mechanism> {
-    let enforced = |name: &str, detail: String| Mechanism { name: name.to_owned(), state: MechanismState::Enforced, detail };
+    let enforced = |name: &str, detail: String| Mechanism {
+        name: name.to_owned(),
+        state: MechanismState::Enforced,
+        detail,
+    };
     let users = if rootful {
-        format!("commands run as uid {INSIDE_UID} inside, a host id that no other sandbox has, without any right on the host")
+        format!(
+            "commands run as uid {INSIDE_UID} inside, a host id that no other sandbox has, without any right on the host"
+        )
     } else {
-        format!("commands run as uid {INSIDE_UID} inside, the caller's own id on the host, without any of its groups' rights over the sandbox")
+        format!(
+            "commands run as uid {INSIDE_UID} inside, the caller's own id on the host, without any of its groups' rights over the sandbox"
+        )
     };
     let mut list = vec![enforced("user_namespace", users)];
     for (name, detail) in [
         ("pid_namespace", "only its own processes exist for it"),
-        ("mount_namespace", "its own root: the host's /usr read-only, everything else made for it"),
+        (
+            "mount_namespace",
+            "its own root: the host's /usr read-only, everything else made for it",
+        ),
         ("network_namespace", "a loopback interface of its own and nothing else"),
         ("ipc_namespace", "its own System V and POSIX queues"),
         ("uts_namespace", "its own host name"),

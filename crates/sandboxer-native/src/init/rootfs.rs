@@ -42,11 +42,25 @@ struct Builder<'a> {
 /// Builds the root and moves into it.
 pub(crate) fn build(spec: &LaunchSpec, sources: &Sources, rootful: bool) -> Result<(), NativeError> {
     let builder = Builder { spec, sources, rootful };
-    mount(c"none", Path::new("/"), c"", (libc::MS_REC | libc::MS_PRIVATE) as u64, "").tried("make mounts private")?;
+    mount(
+        c"none",
+        Path::new("/"),
+        c"",
+        (libc::MS_REC | libc::MS_PRIVATE) as u64,
+        "",
+    )
+    .tried("make mounts private")?;
     // Rootless, the caller's tree is opened by path, before anything covers it.
     let workspace = builder.open_workspace()?;
     let disk = builder.open_disk()?;
-    mount(c"tmpfs", Path::new(BASE), c"tmpfs", NOSUID_NODEV, "size=4m,nr_inodes=2k,mode=755").tried("mount the new root")?;
+    mount(
+        c"tmpfs",
+        Path::new(BASE),
+        c"tmpfs",
+        NOSUID_NODEV,
+        "size=4m,nr_inodes=2k,mode=755",
+    )
+    .tried("mount the new root")?;
     builder.system()?;
     builder.etc()?;
     builder.dev()?;
@@ -89,26 +103,40 @@ fn bind(source: &Path, target: &Path, attributes: u64, recursive: Recursive) -> 
 
 impl Builder<'_> {
     fn open_workspace(&self) -> Result<Option<OwnedFd>, NativeError> {
-        let Some(source) = self.spec.workspace.source.as_deref() else { return Ok(None) };
+        let Some(source) = self.spec.workspace.source.as_deref() else {
+            return Ok(None);
+        };
         if self.rootful || self.spec.workspace.access == Access::None {
             return Ok(None);
         }
         let path = sys::cpath(source).tried("read the workspace path")?;
         sys::clone_tree(&path, Recursive::No).map(Some).map_err(|error| {
-            NativeError::new(Kind::Invalid, format!("cannot open the workspace {}: {error}", source.display()))
-                .hint("the directory must be readable by you and must not contain mount points")
+            NativeError::new(
+                Kind::Invalid,
+                format!("cannot open the workspace {}: {error}", source.display()),
+            )
+            .hint("the directory must be readable by you and must not contain mount points")
         })
     }
 
     fn open_disk(&self) -> Result<Option<OwnedFd>, NativeError> {
         let open = |path: &PathBuf| sys::cpath(path).and_then(|path| sys::clone_tree(&path, Recursive::No));
-        self.sources.disk_path.as_ref().map(open).transpose().tried("open the writable directory")
+        self.sources
+            .disk_path
+            .as_ref()
+            .map(open)
+            .transpose()
+            .tried("open the writable directory")
     }
 
     /// The host's programs and libraries, read-only.
     fn system(&self) -> Result<(), NativeError> {
         make_dir(&at("usr")).tried("make /usr")?;
-        let read_only = if weaken::is_off("readonly_usr") { 0 } else { MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV };
+        let read_only = if weaken::is_off("readonly_usr") {
+            0
+        } else {
+            MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV
+        };
         bind(Path::new("/usr"), &at("usr"), read_only, Recursive::Yes).tried("show /usr")?;
         for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
             let host = Path::new("/").join(name);
@@ -139,20 +167,45 @@ impl Builder<'_> {
     fn etc(&self) -> Result<(), NativeError> {
         make_dir(&at("etc")).tried("make /etc")?;
         let own = [
-            ("passwd", format!("root:x:0:0:root:/root:/usr/sbin/nologin\nsandbox:x:{INSIDE_UID}:{INSIDE_UID}:sandbox:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n")),
-            ("group", format!("root:x:0:\nsandbox:x:{INSIDE_UID}:\nnogroup:x:65534:\n")),
-            ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n".to_owned()),
+            (
+                "passwd",
+                format!(
+                    "root:x:0:0:root:/root:/usr/sbin/nologin\nsandbox:x:{INSIDE_UID}:{INSIDE_UID}:sandbox:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+                ),
+            ),
+            (
+                "group",
+                format!("root:x:0:\nsandbox:x:{INSIDE_UID}:\nnogroup:x:65534:\n"),
+            ),
+            (
+                "hosts",
+                "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n".to_owned(),
+            ),
             ("hostname", "sandbox\n".to_owned()),
-            ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
+            (
+                "nsswitch.conf",
+                "passwd: files\ngroup: files\nhosts: files\n".to_owned(),
+            ),
             ("resolv.conf", "# this sandbox has no network\n".to_owned()),
         ];
         for (name, text) in own {
             files::write_new(at("etc").join(name), text.as_bytes(), 0o644).tried(&format!("write /etc/{name}"))?;
         }
-        for name in ["ld.so.cache", "alternatives", "ssl/certs", "ssl/openssl.cnf", "localtime", "pki/tls/certs", "mime.types", "magic"] {
+        for name in [
+            "ld.so.cache",
+            "alternatives",
+            "ssl/certs",
+            "ssl/openssl.cnf",
+            "localtime",
+            "pki/tls/certs",
+            "mime.types",
+            "magic",
+        ] {
             let host = Path::new("/etc").join(name);
             // `localtime` is a link into /usr, which is shown whole.
-            let Ok(kind) = std::fs::symlink_metadata(&host) else { continue };
+            let Ok(kind) = std::fs::symlink_metadata(&host) else {
+                continue;
+            };
             let target = at("etc").join(name);
             if let Some(parent) = target.parent() {
                 std::fs::create_dir_all(parent).tried("make a directory in /etc")?;
@@ -163,7 +216,12 @@ impl Builder<'_> {
                 }
                 continue;
             }
-            if kind.is_dir() { make_dir(&target) } else { files::write_new(&target, b"", 0o644) }.tried("make a file in /etc")?;
+            if kind.is_dir() {
+                make_dir(&target)
+            } else {
+                files::write_new(&target, b"", 0o644)
+            }
+            .tried("make a file in /etc")?;
             bind(&host, &target, MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV, Recursive::No)
                 .tried(&format!("show {}", host.display()))?;
         }
@@ -172,9 +230,14 @@ impl Builder<'_> {
 
     fn dev(&self) -> Result<(), NativeError> {
         make_dir(&at("dev")).tried("make /dev")?;
-        for (name, major, minor) in
-            [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
-        {
+        for (name, major, minor) in [
+            ("null", 1, 3),
+            ("zero", 1, 5),
+            ("full", 1, 7),
+            ("random", 1, 8),
+            ("urandom", 1, 9),
+            ("tty", 5, 0),
+        ] {
             let tree = sys::cpath(&Path::new("/dev").join(name)).and_then(|path| sys::clone_tree(&path, Recursive::No));
             let tree = tree.tried(&format!("open /dev/{name}"))?;
             // The thing itself is checked, through the descriptor that gets mounted, so a link or a swapped node is
@@ -182,12 +245,17 @@ impl Builder<'_> {
             let stat = rustix::fs::fstat(&tree).tried("check a device")?;
             let expected = rustix::fs::makedev(major, minor);
             if stat.st_mode & libc::S_IFMT != libc::S_IFCHR || stat.st_rdev != expected {
-                return Err(NativeError::new(Kind::Failed, format!("/dev/{name} of this machine is not the device it should be")));
+                return Err(NativeError::new(
+                    Kind::Failed,
+                    format!("/dev/{name} of this machine is not the device it should be"),
+                ));
             }
             let target = at("dev").join(name);
             files::write_new(&target, b"", 0o666).tried("make a device")?;
             sys::mount_set(tree.as_fd(), MOUNT_NOSUID | MOUNT_NOEXEC).tried("show a device")?;
-            sys::cpath(&target).and_then(|path| sys::attach(tree.as_fd(), &path)).tried("show a device")?;
+            sys::cpath(&target)
+                .and_then(|path| sys::attach(tree.as_fd(), &path))
+                .tried("show a device")?;
         }
         for (link, target) in [
             ("fd", "/proc/self/fd"),
@@ -200,7 +268,14 @@ impl Builder<'_> {
         }
         make_dir(&at("dev/pts")).tried("make /dev/pts")?;
         let flags = (libc::MS_NOSUID | libc::MS_NOEXEC) as u64;
-        mount(c"devpts", &at("dev/pts"), c"devpts", flags, "newinstance,ptmxmode=0666,mode=620").tried("mount /dev/pts")
+        mount(
+            c"devpts",
+            &at("dev/pts"),
+            c"devpts",
+            flags,
+            "newinstance,ptmxmode=0666,mode=620",
+        )
+        .tried("mount /dev/pts")
     }
 
     fn proc(&self) -> Result<(), NativeError> {
@@ -216,16 +291,35 @@ impl Builder<'_> {
         for name in ["sys", "irq", "bus", "fs"] {
             let path = at("proc").join(name);
             if path.is_dir() {
-                bind(&path, &path, MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC, Recursive::No)
-                    .tried(&format!("make /proc/{name} read-only"))?;
+                bind(
+                    &path,
+                    &path,
+                    MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC,
+                    Recursive::No,
+                )
+                .tried(&format!("make /proc/{name} read-only"))?;
             }
         }
         // Covered by our own /dev/null, which was checked above.
-        for name in ["kcore", "keys", "kmsg", "timer_list", "sysrq-trigger", "kallsyms", "sched_debug", "latency_stats"] {
+        for name in [
+            "kcore",
+            "keys",
+            "kmsg",
+            "timer_list",
+            "sysrq-trigger",
+            "kallsyms",
+            "sched_debug",
+            "latency_stats",
+        ] {
             let path = at("proc").join(name);
             if path.exists() {
-                bind(&at("dev/null"), &path, MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NOEXEC, Recursive::No)
-                    .tried(&format!("hide /proc/{name}"))?;
+                bind(
+                    &at("dev/null"),
+                    &path,
+                    MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NOEXEC,
+                    Recursive::No,
+                )
+                .tried(&format!("hide /proc/{name}"))?;
             }
         }
         Ok(())
@@ -240,7 +334,9 @@ impl Builder<'_> {
         match (disk.as_ref().or(self.sources.disk.as_ref()), self.sources.tmpfs_mb) {
             (Some(disk), _) => {
                 sys::mount_set(disk.as_fd(), MOUNT_NOSUID | MOUNT_NODEV).tried("show the writable directory")?;
-                sys::cpath(&scratch).and_then(|path| sys::attach(disk.as_fd(), &path)).tried("show the writable directory")?;
+                sys::cpath(&scratch)
+                    .and_then(|path| sys::attach(disk.as_fd(), &path))
+                    .tried("show the writable directory")?;
             }
             (None, size) => {
                 // One inode for each 8 KiB keeps a flood of empty files from eating kernel memory.
@@ -251,10 +347,17 @@ impl Builder<'_> {
                 mount(c"tmpfs", &scratch, c"tmpfs", NOSUID_NODEV, &options).tried("mount the writable directory")?;
             }
         }
-        for (name, mode) in [("upper", 0o755), ("work", 0o755), ("tmp", 0o1777), ("home", 0o700), ("shm", 0o1777)] {
+        for (name, mode) in [
+            ("upper", 0o755),
+            ("work", 0o755),
+            ("tmp", 0o1777),
+            ("home", 0o700),
+            ("shm", 0o1777),
+        ] {
             let path = scratch.join(name);
             make_dir(&path).tried("make a writable directory")?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).tried("open a writable directory")?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
+                .tried("open a writable directory")?;
             if self.rootful {
                 chown(&path, Some(INSIDE_UID), Some(INSIDE_UID)).tried("hand over a writable directory")?;
             }
@@ -263,8 +366,13 @@ impl Builder<'_> {
         for (name, target) in [("tmp", "tmp"), ("home", HOME), ("shm", "dev/shm")] {
             make_dir(&at(target)).tried("make a writable directory")?;
             let no_programs = if name == "shm" { MOUNT_NOEXEC } else { 0 };
-            bind(&scratch.join(name), &at(target), MOUNT_NOSUID | MOUNT_NODEV | no_programs, Recursive::No)
-                .tried("show a writable directory")?;
+            bind(
+                &scratch.join(name),
+                &at(target),
+                MOUNT_NOSUID | MOUNT_NODEV | no_programs,
+                Recursive::No,
+            )
+            .tried("show a writable directory")?;
         }
         for path in [&scratch, &lower] {
             // What was mounted there lives on in the mounts made from it.
@@ -284,7 +392,9 @@ impl Builder<'_> {
         match (self.spec.workspace.access, source) {
             (Access::Rw, Some(tree)) => {
                 sys::mount_set(tree.as_fd(), read_only).tried("open the workspace")?;
-                sys::cpath(lower).and_then(|path| sys::attach(tree.as_fd(), &path)).tried("open the workspace")?;
+                sys::cpath(lower)
+                    .and_then(|path| sys::attach(tree.as_fd(), &path))
+                    .tried("open the workspace")?;
                 // `volatile`: nothing of this survives the machine, so nothing needs to be synced when it ends.
                 let options = format!(
                     "lowerdir={},upperdir={},workdir={},userxattr,volatile",
@@ -299,10 +409,16 @@ impl Builder<'_> {
             }
             (Access::Ro, Some(tree)) => {
                 sys::mount_set(tree.as_fd(), read_only).tried("show the workspace")?;
-                sys::cpath(&target).and_then(|path| sys::attach(tree.as_fd(), &path)).tried("show the workspace")
+                sys::cpath(&target)
+                    .and_then(|path| sys::attach(tree.as_fd(), &path))
+                    .tried("show the workspace")
             }
             (access, None) => {
-                let attributes = if access == Access::Ro { read_only } else { MOUNT_NOSUID | MOUNT_NODEV };
+                let attributes = if access == Access::Ro {
+                    read_only
+                } else {
+                    MOUNT_NOSUID | MOUNT_NODEV
+                };
                 bind(&scratch.join("upper"), &target, attributes, Recursive::No).tried("show the workspace")
             }
             (Access::None, Some(_)) => Ok(()),

@@ -33,9 +33,16 @@ impl Session {
         mechanisms: Vec<Mechanism>,
         attestations: Vec<Attestation>,
     ) -> Result<Session, NativeError> {
-        let timer = rustix::time::timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
-            .tried("make the deadline timer")?;
-        let mut session = Session { signals, timer, deadline: Duration::ZERO, mechanisms, attestations };
+        let timer =
+            rustix::time::timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
+                .tried("make the deadline timer")?;
+        let mut session = Session {
+            signals,
+            timer,
+            deadline: Duration::ZERO,
+            mechanisms,
+            attestations,
+        };
         session.arm(ttl_secs)?;
         Ok(session)
     }
@@ -47,8 +54,12 @@ impl Session {
             tv_sec: i64::try_from(self.deadline.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(self.deadline.subsec_nanos()),
         };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once).tried("set the deadline timer")?;
+        let once = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: at,
+        };
+        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
+            .tried("set the deadline timer")?;
         Ok(())
     }
 
@@ -77,7 +88,12 @@ const MAX_CONNECTIONS: usize = 512;
 /// Serves until the deadline. Its end ends every process of the sandbox.
 pub(crate) fn run(session: Session, birth: Birth) -> ! {
     close_everything_else(&session, &birth);
-    let mut server = Server { session, birth, connections: HashMap::new(), link_open: true };
+    let mut server = Server {
+        session,
+        birth,
+        connections: HashMap::new(),
+        link_open: true,
+    };
     loop {
         server.turn();
     }
@@ -105,7 +121,11 @@ impl Server {
             PollFd::new(&self.birth.listener, self.accept_flags()),
         ];
         // A hung-up link stays readable for ever: it leaves the list once seen.
-        let link = if self.link_open { PollFlags::IN } else { PollFlags::empty() };
+        let link = if self.link_open {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
         if self.link_open {
             fds.push(PollFd::new(&self.birth.link, link));
         }
@@ -139,7 +159,11 @@ impl Server {
     }
 
     fn accept_flags(&self) -> PollFlags {
-        if self.connections.len() < MAX_CONNECTIONS { PollFlags::IN } else { PollFlags::empty() }
+        if self.connections.len() < MAX_CONNECTIONS {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        }
     }
 
     fn accept(&mut self) {
@@ -154,20 +178,27 @@ impl Server {
     }
 
     fn serve(&mut self, key: i32) {
-        let Some(connection) = self.connections.get(&key) else { return };
+        let Some(connection) = self.connections.get(&key) else {
+            return;
+        };
         let socket = connection.socket.as_fd();
         let packet = match wire::recv(socket) {
             Ok(Some(packet)) => packet,
             _ => return self.hang_up(key),
         };
         let Some((request, fds)) = exec_wire::parse(packet) else {
-            let _ = wire::send_json(socket, &ExecReply::Refused { why: "not a request".to_owned() });
+            let _ = wire::send_json(
+                socket,
+                &ExecReply::Refused {
+                    why: "not a request".to_owned(),
+                },
+            );
             return;
         };
         match request {
             ToInit::Exec(spec) if connection.command.is_none() => {
                 let keep_when_caller_leaves = spec.stdio == Stdio::Detached;
-                match command::start(&spec, fds, socket) {
+                match command::start(&spec, fds) {
                     Ok(started) => {
                         let terminal: Vec<BorrowedFd<'_>> = started.terminal.iter().map(AsFd::as_fd).collect();
                         let reply = serde_json::to_vec(&ExecReply::Started { pid: started.pid }).unwrap_or_default();
@@ -184,22 +215,33 @@ impl Server {
             }
             ToInit::Signal(signal) => {
                 if let Some(pid) = connection.command {
-                    // The command leads its own session, so its number names its process group.
-                    let _ = sys::kill(-pid, i32::from(signal));
+                    signal_command(pid, i32::from(signal));
                 }
             }
             ToInit::Deadline { in_secs } => {
                 let reply = match self.session.arm(in_secs) {
-                    Ok(()) => ExecReply::Alive { deadline_ms: self.session.deadline_ms() },
+                    Ok(()) => ExecReply::Alive {
+                        deadline_ms: self.session.deadline_ms(),
+                    },
                     Err(error) => ExecReply::Refused { why: error.to_string() },
                 };
                 let _ = wire::send_json(socket, &reply);
             }
             ToInit::Ping => {
-                let _ = wire::send_json(socket, &ExecReply::Alive { deadline_ms: self.session.deadline_ms() });
+                let _ = wire::send_json(
+                    socket,
+                    &ExecReply::Alive {
+                        deadline_ms: self.session.deadline_ms(),
+                    },
+                );
             }
             ToInit::Exec(_) | ToInit::Large { .. } => {
-                let _ = wire::send_json(socket, &ExecReply::Refused { why: "one command at a time".to_owned() });
+                let _ = wire::send_json(
+                    socket,
+                    &ExecReply::Refused {
+                        why: "one command at a time".to_owned(),
+                    },
+                );
             }
         }
     }
@@ -209,13 +251,16 @@ impl Server {
         if let Some(connection) = self.connections.remove(&key)
             && let Some(pid) = connection.command
         {
-            let _ = sys::kill(-pid, libc::SIGKILL);
+            signal_command(pid, libc::SIGKILL);
         }
     }
 
     fn reap(&mut self) {
         while let Ok(Some(ended)) = sys::reap(-1, false) {
-            let Some(connection) = self.connections.values_mut().find(|connection| connection.command == Some(ended.pid))
+            let Some(connection) = self
+                .connections
+                .values_mut()
+                .find(|connection| connection.command == Some(ended.pid))
             else {
                 continue;
             };
@@ -226,5 +271,13 @@ impl Server {
             };
             let _ = wire::send_json(connection.socket.as_fd(), &reply);
         }
+    }
+}
+
+/// Signals a command and what it started. It leads its own session, so its number names its process group; before it
+/// got that far the group does not exist, and the process alone is meant.
+fn signal_command(pid: i32, signal: i32) {
+    if sys::kill(-pid, signal).is_err() {
+        let _ = sys::kill(pid, signal);
     }
 }

@@ -9,8 +9,8 @@ use sandboxer_model::isolation::MechanismState;
 
 use crate::cgroup::Groups;
 use crate::error::{Kind, NativeError, Tried};
-use crate::files;
 use crate::fence;
+use crate::files;
 use crate::identity::ProcessRef;
 use crate::idmap;
 use crate::init::{self, Birth, rootfs::Sources};
@@ -47,7 +47,9 @@ const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Makes the sandbox. What was made before a failure is removed before the failure is reported.
 pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, filter: Filter) -> Result<Kept, NativeError> {
     let layout = Layout::new(&spec.root);
-    layout.prepare().tried(&format!("make the directory {}", spec.root.display()))?;
+    layout
+        .prepare()
+        .tried(&format!("make the directory {}", spec.root.display()))?;
     let plan = limits::plan(spec, &prepared.hierarchies)?;
     fence::check(&layout, &spec.id, spec.epoch)?;
     let home = layout.home(&spec.id);
@@ -84,8 +86,7 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, filter: Filter) -> 
 fn take_lock(home: &Home) -> Result<File, NativeError> {
     let lock = files::open_lock(&home.lock()).tried("open the sandbox's lock")?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        NativeError::new(Kind::Busy, "another process keeps this sandbox already")
-            .hint("try again in a moment")
+        NativeError::new(Kind::Busy, "another process keeps this sandbox already").hint("try again in a moment")
     })?;
     Ok(lock)
 }
@@ -112,7 +113,11 @@ fn make(
         .ok_or_else(|| NativeError::new(Kind::Failed, "cannot read /proc/self/stat"))?;
     let groups = Groups::plan(&prepared.hierarchies, &spec.id, &spec.limits);
     // A lease names its owner, so it can be found and ended without any record of it.
-    let lease = if prepared.root { Some(idmap::lease(layout, &spec.id)?) } else { None };
+    let lease = if prepared.root {
+        Some(idmap::lease(layout, &spec.id)?)
+    } else {
+        None
+    };
     let intent = Intent {
         installation: spec.installation.clone(),
         epoch: spec.epoch,
@@ -124,10 +129,15 @@ fn make(
     };
     files::replace_json(&home.intent(), &intent).tried("write down the intent")?;
 
-    groups.create(&prepared.hierarchies, &spec.limits).tried("make the control groups")?;
+    groups
+        .create(&prepared.hierarchies, &spec.limits)
+        .tried("make the control groups")?;
     let cgroup = groups.open_v2().tried("open the control group")?;
     let doors = groups.open_doors().tried("open the control groups")?;
-    let mut sources = Sources { tmpfs_mb: plan.tmpfs_mb, ..Sources::default() };
+    let mut sources = Sources {
+        tmpfs_mb: plan.tmpfs_mb,
+        ..Sources::default()
+    };
     if plan.tmpfs_mb.is_none() {
         open_disk(home, lease.as_ref(), &mut sources)?;
     }
@@ -160,10 +170,15 @@ fn make(
         rootful: prepared.root,
         process_limits: plan.process,
     };
-    let cloned = sys::clone_process(u64::from(namespaces.cast_unsigned()), cgroup.as_ref().map(AsFd::as_fd)).map_err(|error| {
-        NativeError::new(Kind::MissingPrerequisite, format!("cannot make namespaces for a sandbox: {error}"))
+    let cloned = sys::clone_process(u64::from(namespaces.cast_unsigned()), cgroup.as_ref().map(AsFd::as_fd)).map_err(
+        |error| {
+            NativeError::new(
+                Kind::MissingPrerequisite,
+                format!("cannot make namespaces for a sandbox: {error}"),
+            )
             .hint("run `sandboxer doctor`: it says what forbids user namespaces here and how to allow them")
-    })?;
+        },
+    )?;
     let (init_pid, init_fd) = match cloned {
         Cloned::Child => {
             drop(link);
@@ -172,9 +187,20 @@ fn make(
         Cloned::Parent(pid, fd) => (pid, fd),
     };
     drop(birth);
-    let process = Process { pid: init_pid, link: &link };
+    let process = Process {
+        pid: init_pid,
+        link: &link,
+    };
     match bring_up(spec, prepared, home, &process, lease.as_ref(), plan.report, me) {
-        Ok(answer) => Ok(Made { answer, listener, init_pid, init_fd, link, cgroups: intent.cgroups, watched: plan.watched }),
+        Ok(answer) => Ok(Made {
+            answer,
+            listener,
+            init_pid,
+            init_fd,
+            link,
+            cgroups: intent.cgroups,
+            watched: plan.watched,
+        }),
         Err(error) => {
             let _ = rustix::process::pidfd_send_signal(&init_fd, rustix::process::Signal::KILL);
             let _ = sys::reap(init_pid, true);
@@ -203,28 +229,57 @@ fn bring_up(
     idmap::write_maps(process.pid, lease)?;
     wire::send(link.as_fd(), b"go", &[]).tried("start the sandbox's first process")?;
     if !wire::wait_readable(link.as_fd(), SETUP_TIMEOUT).tried("wait for the sandbox's first process")? {
-        return Err(NativeError::new(Kind::Timeout, format!("the sandbox's first process was not ready within {SETUP_TIMEOUT:?}")));
+        return Err(NativeError::new(
+            Kind::Timeout,
+            format!("the sandbox's first process was not ready within {SETUP_TIMEOUT:?}"),
+        ));
     }
     let ready = wire::recv_json::<FromInit>(link.as_fd()).tried("hear from the sandbox's first process")?;
     let (deadline_ms, mechanisms, attestations) = match ready {
-        Some(FromInit::Ready { deadline_ms, mechanisms, attestations }) => (deadline_ms, mechanisms, attestations),
+        Some(FromInit::Ready {
+            deadline_ms,
+            mechanisms,
+            attestations,
+        }) => (deadline_ms, mechanisms, attestations),
         Some(FromInit::Refused(error)) => return Err(error),
-        None => return Err(NativeError::new(Kind::Failed, "the sandbox's first process ended while it set itself up")),
+        None => {
+            return Err(NativeError::new(
+                Kind::Failed,
+                "the sandbox's first process ended while it set itself up",
+            ));
+        }
     };
     if let Some(broken) = attestations.iter().find(|attestation| !attestation.held) {
         return Err(NativeError::new(
             Kind::CannotEnforce,
-            format!("the denied network is not closed: {} came to `{}`", broken.probe, broken.observed),
+            format!(
+                "the denied network is not closed: {} came to `{}`",
+                broken.probe, broken.observed
+            ),
         ));
     }
     if spec.strict
-        && let Some(weak) = mechanisms.iter().find(|mechanism| mechanism.state == MechanismState::Missing)
+        && let Some(weak) = mechanisms
+            .iter()
+            .find(|mechanism| mechanism.state == MechanismState::Missing)
     {
-        return Err(NativeError::new(Kind::CannotEnforce, format!("`{}` is missing: {}", weak.name, weak.detail)));
+        return Err(NativeError::new(
+            Kind::CannotEnforce,
+            format!("`{}` is missing: {}", weak.name, weak.detail),
+        ));
     }
     let init = ProcessRef::of(process.pid, &prepared.boot)
         .ok_or_else(|| NativeError::new(Kind::Failed, "the sandbox's first process ended at once"))?;
-    let answer = Launched { init, shim: me, deadline_ms, mechanisms, limits, attestations };
+    let has_workspace = spec.workspace.access != crate::spec::Access::None;
+    let answer = Launched {
+        init,
+        shim: me,
+        deadline_ms,
+        has_workspace,
+        mechanisms,
+        limits,
+        attestations,
+    };
     files::replace_json(&home.state(), &answer).tried("write down the sandbox")?;
     // Told only now: until it is on record, pid 1 dies with us.
     wire::send(link.as_fd(), b"kept", &[]).tried("release the sandbox's first process")?;
@@ -236,7 +291,8 @@ fn open_disk(home: &Home, lease: Option<&idmap::Lease>, sources: &mut Sources) -
     let disk = home.disk();
     files::make_private_dir(&disk).tried("make the writable directory")?;
     if let Some(lease) = lease {
-        std::os::unix::fs::chown(&disk, Some(lease.first()), Some(lease.first())).tried("hand over the writable directory")?;
+        std::os::unix::fs::chown(&disk, Some(lease.first()), Some(lease.first()))
+            .tried("hand over the writable directory")?;
         let path = sys::cpath(&disk).tried("read the path of the writable directory")?;
         sources.disk = Some(sys::clone_tree(&path, sys::Recursive::No).tried("open the writable directory")?);
     } else {

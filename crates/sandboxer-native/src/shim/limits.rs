@@ -39,14 +39,22 @@ pub(crate) fn plan(spec: &LaunchSpec, hierarchies: &Hierarchies) -> Result<Limit
     let mut report = Vec::new();
     #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^52")]
     let mut say = |resource, value: Option<u64>, enforced_by, detail: &str| {
-        report.push(Limit { resource, value: value.map(|v| v as f64), enforced_by, detail: detail.to_owned() });
+        report.push(Limit {
+            resource,
+            value: value.map(|v| v as f64),
+            enforced_by,
+            detail: detail.to_owned(),
+        });
     };
 
     let (memory_by, memory_detail) = match (limits.memory_mb, hierarchies.holder("memory")) {
         (None, _) => (EnforcedBy::None, "no limit was asked for"),
         (Some(mb), EnforcedBy::None) => {
             watched.memory_mb = Some(mb);
-            (EnforcedBy::Watchdog, "no memory controller is available: measured four times a second, ended when over")
+            (
+                EnforcedBy::Watchdog,
+                "no memory controller is available: measured four times a second, ended when over",
+            )
         }
         (Some(_), holder) => (holder, "files kept in memory count too"),
     };
@@ -64,14 +72,20 @@ pub(crate) fn plan(spec: &LaunchSpec, hierarchies: &Hierarchies) -> Result<Limit
 
     let mut tmpfs_mb = None;
     let (disk_by, disk_detail) = match limits.disk_mb {
-        None => (EnforcedBy::None, "no limit was asked for: writable files share the host's disk"),
+        None => (
+            EnforcedBy::None,
+            "no limit was asked for: writable files share the host's disk",
+        ),
         Some(mb) if mb <= MOST_TMPFS_MB || spec.strict => {
             tmpfs_mb = Some(mb);
             (EnforcedBy::Tmpfs, "writable files are kept in memory")
         }
         Some(mb) => {
             watched.disk_mb = Some(mb);
-            (EnforcedBy::Watchdog, "measured every second, ended when over; up to 512 MiB, or with `strict`, memory holds the limit exactly")
+            (
+                EnforcedBy::Watchdog,
+                "measured every second, ended when over; up to 512 MiB, or with `strict`, memory holds the limit exactly",
+            )
         }
     };
     say(Resource::DiskMb, limits.disk_mb, disk_by, disk_detail);
@@ -79,27 +93,55 @@ pub(crate) fn plan(spec: &LaunchSpec, hierarchies: &Hierarchies) -> Result<Limit
     let (cpu_by, cpu_detail) = match (limits.cpu, hierarchies.holder("cpu")) {
         (None, _) => (EnforcedBy::None, "no limit was asked for"),
         (Some(cpu), EnforcedBy::None) if cpu.fract() == 0.0 && cpu >= 1.0 => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 1024 by validation")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "1 to 1024 by validation"
+            )]
             let whole = cpu as usize;
             process.cpus = Some(whole);
-            (EnforcedBy::Affinity, "no cpu controller is available: bound to as many CPUs")
+            (
+                EnforcedBy::Affinity,
+                "no cpu controller is available: bound to as many CPUs",
+            )
         }
-        (Some(_), EnforcedBy::None) => (EnforcedBy::None, "no cpu controller is available; whole CPUs could be held"),
+        (Some(_), EnforcedBy::None) => (
+            EnforcedBy::None,
+            "no cpu controller is available; whole CPUs could be held",
+        ),
         (Some(_), holder) => (holder, ""),
     };
-    report.push(Limit { resource: Resource::Cpu, value: limits.cpu, enforced_by: cpu_by, detail: cpu_detail.to_owned() });
+    report.push(Limit {
+        resource: Resource::Cpu,
+        value: limits.cpu,
+        enforced_by: cpu_by,
+        detail: cpu_detail.to_owned(),
+    });
 
     if spec.strict
-        && let Some(weak) = report.iter().find(|limit| limit.value.is_some() && !limit.enforced_by.is_strict())
+        && let Some(weak) = report
+            .iter()
+            .find(|limit| limit.value.is_some() && !limit.enforced_by.is_strict())
     {
-        let name = serde_json::to_string(&weak.resource).unwrap_or_default().replace('"', "");
+        let name = serde_json::to_string(&weak.resource)
+            .unwrap_or_default()
+            .replace('"', "");
         return Err(NativeError::new(
             Kind::CannotEnforce,
-            format!("the limit `resources.{}` cannot be held strictly on this machine: {}", field(&name), weak.detail),
+            format!(
+                "the limit `resources.{}` cannot be held strictly on this machine: {}",
+                field(&name),
+                weak.detail
+            ),
         )
         .hint("run `sandboxer doctor` for what is missing, run as root, or use a profile without `resources.strict`"));
     }
-    Ok(LimitPlan { report, process, tmpfs_mb, watched })
+    Ok(LimitPlan {
+        report,
+        process,
+        tmpfs_mb,
+        watched,
+    })
 }
 
 /// The profile's name for a resource.
@@ -123,18 +165,30 @@ mod tests {
             ttl_secs: 60,
             limits,
             strict,
-            workspace: Workspace { source: None, access: Access::Rw },
+            workspace: Workspace {
+                source: None,
+                access: Access::Rw,
+            },
         }
     }
 
     fn all() -> Limits {
-        Limits { cpu: Some(1.5), memory_mb: Some(64), disk_mb: Some(64), pids: Some(32) }
+        Limits {
+            cpu: Some(1.5),
+            memory_mb: Some(64),
+            disk_mb: Some(64),
+            pids: Some(32),
+        }
     }
 
     #[test]
     fn without_controllers_each_limit_says_what_holds_it() {
         let plan = plan(&spec(false, all()), &Hierarchies::default()).expect("planned");
-        let by: Vec<_> = plan.report.iter().map(|limit| (limit.resource, limit.enforced_by)).collect();
+        let by: Vec<_> = plan
+            .report
+            .iter()
+            .map(|limit| (limit.resource, limit.enforced_by))
+            .collect();
         assert_eq!(
             by,
             [
@@ -156,7 +210,9 @@ mod tests {
 
     #[test]
     fn controllers_hold_what_they_can() {
-        let v1 = ["memory", "pids", "cpu"].map(|name| (name.to_owned(), PathBuf::from("/x").join(name))).to_vec();
+        let v1 = ["memory", "pids", "cpu"]
+            .map(|name| (name.to_owned(), PathBuf::from("/x").join(name)))
+            .to_vec();
         let plan = plan(&spec(true, all()), &Hierarchies { v2: None, v1 }).expect("planned");
         assert!(plan.report.iter().all(|limit| limit.enforced_by.is_strict()));
     }

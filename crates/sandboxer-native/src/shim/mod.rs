@@ -40,7 +40,9 @@ pub(crate) fn main() -> i32 {
     };
     let filter = Filter::compile();
     // Nothing was touched so far. A caller that goes away now leaves nothing.
-    let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else { return 0 };
+    let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else {
+        return 0;
+    };
     let launched = filter.and_then(|filter| launch::launch(&spec, &prepared, filter));
     match launched {
         Ok(launched) => {

@@ -29,8 +29,10 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept, _prepared: Prepared) -> i32 {
     let mut callers = vec![caller];
     let mut watch = watchdog::Watch::new(&kept);
     loop {
-        let mut fds =
-            vec![PollFd::new(&kept.init_fd, PollFlags::IN), PollFd::new(&kept.listener, accept_flags(callers.len()))];
+        let mut fds = vec![
+            PollFd::new(&kept.init_fd, PollFlags::IN),
+            PollFd::new(&kept.listener, accept_flags(callers.len())),
+        ];
         fds.extend(callers.iter().map(|caller| PollFd::new(caller, PollFlags::IN)));
         let timeout = watch.period().map(timespec);
         let polled = poll(&mut fds, timeout.as_ref());
@@ -84,16 +86,27 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept, _prepared: Prepared) -> i32 {
 }
 
 fn accept_flags(callers: usize) -> PollFlags {
-    if callers < MAX_CALLERS { PollFlags::IN } else { PollFlags::empty() }
+    if callers < MAX_CALLERS {
+        PollFlags::IN
+    } else {
+        PollFlags::empty()
+    }
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(0), tv_nsec: i64::from(duration.subsec_nanos()) }
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(0),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
 }
 
 fn usage_now(kept: &Kept) -> Usage {
     let accounted = cgroup::usage(&kept.cgroups);
-    if accounted.cpu_us.is_some() { accounted } else { watchdog::sample(kept.init_pid) }
+    if accounted.cpu_us.is_some() {
+        accounted
+    } else {
+        watchdog::sample(kept.init_pid)
+    }
 }
 
 /// Kills pid 1, waits for it, and says what the sandbox used.
@@ -150,7 +163,11 @@ fn ended_by_itself(kept: &Kept, verdict: Option<How>) -> i32 {
         (_, None) if oom > 0 => How::OutOfMemory,
         _ => How::Killed,
     };
-    let note = EndedRecord { how, at_ms: identity::unix_ms(), usage };
+    let note = EndedRecord {
+        how,
+        at_ms: identity::unix_ms(),
+        usage,
+    };
     // The note first: whoever sees the sandbox gone finds out why.
     let _ = files::replace_json(&kept.home.ended(), &note);
     reap::remove_contents_after_end(&kept.layout, &kept.home, &kept.spec.id);
