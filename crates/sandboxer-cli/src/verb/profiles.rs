@@ -149,12 +149,20 @@ fn check(context: &Context, files: &[PathBuf]) -> Result<(), UserError> {
         return Ok(());
     }
     let problems: usize = checked.iter().map(|one| one.problems.len()).sum();
-    let (s, verb) = if problems == 1 { ("", "is") } else { ("s", "are") };
+    let count = |n: usize, what: &str| {
+        if n == 1 {
+            format!("{n} {what}")
+        } else {
+            format!("{n} {what}s")
+        }
+    };
     Err(UserError::new(
         ErrorCode::InvalidProfile,
         format!(
-            "there {verb} {problems} problem{s} in {broken} of {} files",
-            checked.len()
+            "found {} in {} of {}",
+            count(problems, "problem"),
+            broken,
+            count(checked.len(), "file")
         ),
     )
     .hint("each is listed above with its line and column"))
