@@ -63,9 +63,10 @@ impl Store {
             match connect(&path).await {
                 Ok((sqlite, installation_id)) => return Ok(Store::over(sqlite, clock, installation_id, name)),
                 Err(_) if attempt < OPEN_ATTEMPTS && is_missing(&path) => create(data_dir, &path, ids.as_ref()).await?,
-                // A process that closes the last connection holds the file for a moment in which waiting is not offered.
-                Err(StoreError::Locked { .. }) if attempt < OPEN_ATTEMPTS => {
-                    clock.sleep(Duration::from_millis(20)).await
+                // It was made between the two looks; or a process that closes the last connection holds it for a moment
+                // in which waiting is not offered. A file that really cannot be opened costs a few short tries.
+                Err(StoreError::Unavailable { .. } | StoreError::Locked { .. }) if attempt < OPEN_ATTEMPTS => {
+                    clock.sleep(Duration::from_millis(5)).await;
                 }
                 Err(error) => return Err(error),
             }

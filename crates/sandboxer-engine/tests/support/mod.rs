@@ -1,5 +1,7 @@
 //! An engine over a world in memory.
 #![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
     dead_code,
     unreachable_pub,
     clippy::allow_attributes,
