@@ -3,7 +3,7 @@
 use sandboxer_model::event::Event;
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
-use sandboxer_model::operation::{Operation, OperationStatus};
+use sandboxer_model::operation::{Operation, OperationKind, OperationStatus};
 use sandboxer_model::sandbox::Sandbox;
 
 use crate::world::{EffectKind, World};
@@ -91,10 +91,18 @@ fn record(world: &World, books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<S
             }
         }
     }
-    let ending = matches!(
-        state,
-        State::Expired | State::Failed | State::Destroying | State::Destroyed
-    );
+    // What is being made again is on its way back, not at an end.
+    let open = |one: &&Operation| one.sandbox_id == *id && !one.status.is_terminal();
+    let remade = books
+        .operations
+        .iter()
+        .filter(open)
+        .any(|one| one.kind == OperationKind::Recreate);
+    let ending = match state {
+        State::Destroying => !remade,
+        State::Expired | State::Failed | State::Destroyed => true,
+        State::Requested | State::Provisioning | State::Ready | State::Active => false,
+    };
     if ending && sandbox.reason.is_none() {
         found.push(format!("P13: {id} is {state} without a reason"));
     }

@@ -1,0 +1,9 @@
+//! The engine against a world that survives it: every operation, every step, every way to go wrong.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic")]
+
+mod crash;
+mod fail;
+mod lab;
+mod oddities;
+mod races;
+mod repeat;
