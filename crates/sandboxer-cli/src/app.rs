@@ -8,7 +8,7 @@ use sandboxer_model::error::{ErrorCode, UserError};
 use crate::args::{Cli, Globals, Internal, InternalVerb, OutputMode, Verb};
 use crate::context::{self, Context};
 use crate::error::{self, ExitCodes};
-use crate::{terminal, verb};
+use crate::{fast, terminal, verb};
 
 /// Runs the command line of this process; returns its exit code.
 pub(crate) fn run() -> u8 {
@@ -24,7 +24,7 @@ pub(crate) fn run() -> u8 {
             Err(error) => refuse(&error),
         };
     }
-    match Cli::try_parse() {
+    match fast::parse(std::env::args_os()).map_or_else(Cli::try_parse, Ok) {
         Ok(Cli { globals, verb }) => {
             let codes = match verb {
                 Verb::Run(_) | Verb::Exec(_) => ExitCodes::OfCommand,

@@ -5,6 +5,7 @@ mod args;
 mod context;
 mod env;
 mod error;
+mod fast;
 mod interrupt;
 mod output;
 mod terminal;
