@@ -49,6 +49,28 @@ pub(crate) struct Package {
     pub(crate) license: Option<String>,
     /// Where it comes from; `None` for our own.
     pub(crate) source: Option<String>,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+    #[serde(default, rename = "required-features")]
+    required_features: Vec<String>,
+}
+
+/// The cargo feature of a build in which tests can switch single protections off, to show that probes can fail.
+pub(crate) const WEAKEN: &str = "weaken";
+
+impl Package {
+    /// Its tests that need the weakened build.
+    pub(crate) fn weakened_tests(&self) -> impl Iterator<Item = &str> {
+        let needs = |target: &&Target| {
+            target.kind.iter().any(|kind| kind == "test") && target.required_features.iter().any(|name| name == WEAKEN)
+        };
+        self.targets.iter().filter(needs).map(|target| target.name.as_str())
+    }
 }
 
 impl Metadata {

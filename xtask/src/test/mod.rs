@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// A check that could not run counts as a failure.
     #[arg(long)]
     require_all: bool,
-    /// Only this stage: workspace, rootless or doc.
+    /// Only this stage: workspace, rootless, weakened or doc.
     #[arg(long, value_name = "STAGE")]
     only: Option<String>,
 }
@@ -38,7 +38,7 @@ struct Run {
     skip_log: PathBuf,
 }
 
-const STAGES: &[&str] = &["workspace", "rootless", "doc"];
+const STAGES: &[&str] = &["workspace", "rootless", "weakened", "doc"];
 
 /// Runs the stages and says how many tests passed, failed and were skipped.
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -75,6 +75,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
                 skipped.insert(format!("rootless: {reason}"));
             }
         }
+    }
+    if wanted("weakened") {
+        let (tally, names) = weakened_stage(&run)?;
+        total += tally;
+        skipped.extend(names);
     }
     if wanted("doc") {
         total += doc_stage(&run)?;
@@ -155,6 +160,37 @@ fn workspace_stage(run: &Run) -> Outcome<(Tally, BTreeSet<String>)> {
     }
     let skipped = run.take_skips(&mut tally);
     Ok((tally, skipped))
+}
+
+/// Tests that need a build in which single protections can be switched off: each shows that a probe is able to fail.
+fn weakened_stage(run: &Run) -> Outcome<(Tally, BTreeSet<String>)> {
+    eprintln!("── weakened");
+    let metadata = workspace::Metadata::read()?;
+    let mut total = Tally::default();
+    let mut skipped = BTreeSet::new();
+    for package in metadata.members() {
+        for test in package.weakened_tests() {
+            let mut cargo = workspace::cargo();
+            cargo.args([
+                "test",
+                "--locked",
+                "--package",
+                &package.name,
+                "--features",
+                workspace::WEAKEN,
+                "--test",
+                test,
+            ]);
+            run.environment(&mut cargo);
+            let (mut tally, success) = run.supervisor.tests(&mut cargo)?;
+            if !success && tally.failed == 0 {
+                tally.failed = 1;
+            }
+            skipped.extend(run.take_skips(&mut tally));
+            total += tally;
+        }
+    }
+    Ok((total, skipped))
 }
 
 /// Examples in documentation.

@@ -27,6 +27,7 @@ impl std::ops::AddAssign for Tally {
 impl Tally {
     /// Takes note of one line of output, of the standard harness or of nextest.
     pub(crate) fn read_line(&mut self, line: &str) {
+        let indented = line.starts_with(' ');
         let line = line.trim();
         if let Some(skip) = line.strip_prefix("SKIPPED: ") {
             self.said_skipped.insert(skip.to_owned());
@@ -90,6 +91,7 @@ mod tests {
         );
         let mixed = "     Summary [  10.1s] 9 tests run: 6 passed (2 slow, 1 flaky), 2 failed, 1 timed out, 5 skipped";
         assert_eq!(tally(&[mixed]), (6, 3, 5));
+        assert_eq!(tally(&[&format!("    {standard}")]), (0, 0, 0));
         assert_eq!(tally(&["running 3 tests", "test a ... ok"]), (0, 0, 0));
     }
 
