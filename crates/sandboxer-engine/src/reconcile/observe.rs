@@ -124,8 +124,9 @@ impl Engine {
         };
         match outcome {
             Ok(()) => {}
-            // Somebody else drew the conclusion first, or what is left of it cannot be removed: the record says so.
-            Err(error) if matches!(error.code, ErrorCode::Fenced | ErrorCode::Stuck) => {}
+            // Reading is not hindered by what cannot be removed, or by somebody else who drew the conclusion first:
+            // the record, read again, says how it stands.
+            Err(error) if error.code.exit_code() != ErrorCode::StoreUnavailable.exit_code() => {}
             Err(error) => return Err(error),
         }
         Ok(Some(self.ports.store.sandbox(&id).await?))
