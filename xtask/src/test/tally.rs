@@ -31,10 +31,12 @@ impl Tally {
         let line = line.trim();
         if let Some(skip) = line.strip_prefix("SKIPPED: ") {
             self.said_skipped.insert(skip.to_owned());
-        } else if let Some(counts) = line
-            .strip_prefix("test result: ")
-            .and_then(|rest| rest.split_once(". "))
+        } else if !indented
+            && let Some(counts) = line
+                .strip_prefix("test result: ")
+                .and_then(|rest| rest.split_once(". "))
         {
+            // Indented it is what nextest shows of a failed test, which its summary counts.
             self.add(counts.1.split(';'));
         } else if line.starts_with("Summary [")
             && let Some((_, counts)) = line.split_once(" run: ")
