@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::fs::File;
 use std::future::Future;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,7 +17,8 @@ use sandboxer_engine::api::{CreateRequest, ExecCommand, Extend, IfAbandoned, Rec
 use sandboxer_engine::catalog::Catalog;
 use sandboxer_engine::faults::{Fault, Faults, Moment, Point};
 use sandboxer_engine::{Cancel, Engine, Ports, Settings};
-use sandboxer_extension::port::{Clock as _, Owners as _, SystemClock};
+use sandboxer_extension::async_trait;
+use sandboxer_extension::port::{Clock, IdSource, Owners as _, SystemClock};
 use sandboxer_extension::{ExecStdio, Manifest, Registry};
 use sandboxer_model::duration::Span;
 use sandboxer_model::error::UserError;
@@ -25,7 +28,7 @@ use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::{Operation, OperationKind, OperationStatus};
 use sandboxer_model::sandbox::Sandbox;
 use sandboxer_store::{SandboxFilter, Store};
-use sandboxer_world::{Books, FakeExtension, TestClock, TestIds, TestOwners, World, capable, violations};
+use sandboxer_world::{Books, FakeExtension, Mutant, TestClock, TestIds, TestOwners, World, capable, violations};
 
 pub(crate) const PROFILE: &str = "
 id: profile.fake
@@ -92,14 +95,23 @@ impl Lab {
         Lab::with(vec![unguarded("ext.fake")])
     }
 
+    /// With one broken backend.
+    pub(crate) fn broken(mutant: Mutant) -> Lab {
+        Lab::over(vec![capable("ext.fake")], |fake| fake.with(mutant))
+    }
+
     /// With these backends.
     pub(crate) fn with(manifests: Vec<Manifest>) -> Lab {
+        Lab::over(manifests, |fake| fake)
+    }
+
+    fn over(manifests: Vec<Manifest>, change: impl Fn(FakeExtension) -> FakeExtension) -> Lab {
         let clock = Arc::new(TestClock::new());
         let world = World::new(clock.clone());
         let mut registry = Registry::new();
         for manifest in manifests {
             registry
-                .register(Arc::new(FakeExtension::new(world.clone(), manifest)))
+                .register(Arc::new(change(FakeExtension::new(world.clone(), manifest))))
                 .unwrap();
         }
         // Thousands of stores that nobody needs after a loss of power: in memory where that can be had.
@@ -139,15 +151,37 @@ impl Lab {
 
     /// A control plane starts, with faults.
     pub(crate) async fn start_with(&self, faults: Option<Arc<dyn Faults>>) -> Process {
+        self.start_as(self.clock.clone(), self.ids.clone(), faults).await
+    }
+
+    /// A control plane starts that dies when its fuse is burnt.
+    pub(crate) async fn start_fused(&self, fuse: &Arc<Fuse>) -> Process {
+        let clock = Arc::new(FusedClock {
+            clock: self.clock.clone(),
+            fuse: fuse.clone(),
+        });
+        let ids = Arc::new(FusedIds {
+            ids: self.ids.clone(),
+            fuse: fuse.clone(),
+        });
+        self.start_as(clock, ids, Some(fuse.clone())).await
+    }
+
+    async fn start_as(
+        &self,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        faults: Option<Arc<dyn Faults>>,
+    ) -> Process {
         self.processes.set(self.processes.get() + 1);
         let owners = self.first.another(&format!("process-{}", self.processes.get()));
         assert!(!owners.me().is_empty());
-        let store = Store::open(&self.dir.path().join("data"), self.clock.clone(), self.ids.clone())
+        let store = Store::open(&self.dir.path().join("data"), clock.clone(), ids.clone())
             .await
             .unwrap();
         let ports = Ports {
-            clock: self.clock.clone(),
-            ids: self.ids.clone(),
+            clock,
+            ids,
             owners: Arc::new(owners.clone()),
             store: store.clone(),
             extensions: self.registry.clone(),
@@ -437,15 +471,18 @@ pub(crate) fn later(lab: &Lab) -> Timestamp {
 
 /// A command without input and output.
 pub(crate) fn command(argv: &[&str]) -> ExecCommand {
-    let null = || File::options().read(true).write(true).open("/dev/null").unwrap().into();
+    let (input, output) = (
+        || File::open("/dev/null").unwrap().into(),
+        || File::create("/dev/null").unwrap().into(),
+    );
     ExecCommand {
         argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
         env: Vec::new(),
         cwd: None,
         stdio: ExecStdio::Pipes {
-            stdin: null(),
-            stdout: null(),
-            stderr: null(),
+            stdin: input(),
+            stdout: output(),
+            stderr: output(),
         },
     }
 }
@@ -463,7 +500,6 @@ pub(crate) struct At {
 
 impl Faults for At {
     fn at(&self, point: &Point<'_>) -> Fault {
-        use std::sync::atomic::Ordering;
         let here = point.operation == self.operation
             && point.step == self.step
             && point.moment == self.moment
@@ -514,4 +550,95 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// A time to live in words.
 pub(crate) fn span(text: &str) -> Span {
     text.parse().unwrap()
+}
+
+/// Burns a little each time the engine or the store asks for the time or an id, and at each boundary of a step: all
+/// through whatever they do. When it is burnt the process dies on the spot, in the middle of it.
+pub(crate) struct Fuse(AtomicU64);
+
+/// What travels up a dying process.
+struct Death;
+
+impl Fuse {
+    /// Lasts for ever; not lit before [`light`](Fuse::light).
+    pub(crate) fn new() -> Arc<Fuse> {
+        Arc::new(Fuse(AtomicU64::new(u64::MAX)))
+    }
+
+    /// From now on it lasts for so many times.
+    pub(crate) fn light(&self, length: u64) {
+        self.0.store(length, Ordering::SeqCst);
+    }
+
+    fn burn(&self) {
+        if self.0.fetch_sub(1, Ordering::SeqCst) <= 1 {
+            self.light(u64::MAX);
+            // Silent, unlike a panic: this is no failure.
+            std::panic::resume_unwind(Box::new(Death));
+        }
+    }
+
+    /// Lets a future run until it is done or the fuse is burnt: then it is gone.
+    pub(crate) async fn run<F: Future>(&self, length: u64, future: F) -> Option<F::Output> {
+        let mut future = Box::pin(future);
+        self.light(length);
+        let output = std::future::poll_fn(|context| {
+            let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+            match poll {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+                Err(death) if death.is::<Death>() => Poll::Ready(None),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+        .await;
+        self.light(u64::MAX);
+        output
+    }
+}
+
+struct FusedClock {
+    clock: Arc<TestClock>,
+    fuse: Arc<Fuse>,
+}
+
+#[async_trait]
+impl Clock for FusedClock {
+    fn now(&self) -> Timestamp {
+        self.fuse.burn();
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.fuse.burn();
+        self.clock.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.fuse.burn();
+        self.clock.sleep(duration).await;
+    }
+}
+
+struct FusedIds {
+    ids: Arc<TestIds>,
+    fuse: Arc<Fuse>,
+}
+
+impl IdSource for FusedIds {
+    fn uuid(&self) -> uuid::Uuid {
+        self.fuse.burn();
+        self.ids.uuid()
+    }
+
+    fn jitter(&self, most: Duration) -> Duration {
+        self.ids.jitter(most)
+    }
+}
+
+impl Faults for Fuse {
+    fn at(&self, _: &Point<'_>) -> Fault {
+        self.burn();
+        Fault::Continue
+    }
 }

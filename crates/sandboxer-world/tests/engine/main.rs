@@ -1,6 +1,7 @@
 //! The engine against a world that survives it: every operation, every step, every way to go wrong.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic")]
 
+mod checker;
 mod crash;
 mod fail;
 mod lab;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use sandboxer_engine::Cancel;
 use sandboxer_engine::api::{ListFilter, Recovered, Silent};
-use sandboxer_engine::{Cancel, faults};
 use sandboxer_extension::Ended;
 use sandboxer_model::error::ErrorCode;
 use sandboxer_model::id::{InstallationId, SandboxId};
@@ -122,7 +122,10 @@ fn what_its_guard_ended_is_expired() {
             match verb {
                 "get" => drop(process.engine.get(id.as_str()).await.unwrap()),
                 "list" => drop(process.engine.list(&ListFilter::default()).await.unwrap()),
-                "recover" => assert_eq!(process.engine.recover(&Silent).await.unwrap().expired, [id.clone()]),
+                "recover" => assert_eq!(
+                    process.engine.recover(&Silent).await.unwrap().expired,
+                    std::slice::from_ref(&id)
+                ),
                 _ => assert_eq!(process.engine.expire(true, &Silent).await.unwrap().len(), 1),
             }
             let sandbox = lab.stored(&process, &id).await;
@@ -284,5 +287,4 @@ fn every_operation_has_its_steps() {
     for verb in Verb::ALL {
         assert!(sandboxer_engine::operation::steps(verb.kind()).len() >= 3, "{verb:?}");
     }
-    assert_ne!(faults::Moment::BeforeEffect, faults::Moment::AfterEffect);
 }

@@ -1,6 +1,5 @@
 //! Two at once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sandboxer_engine::Cancel;
@@ -97,7 +96,7 @@ fn two_destroys_at_once_both_succeed() {
 #[test]
 fn one_scope_is_one_sandbox() {
     block_on(async {
-        let lab = Arc::new(Lab::new());
+        let lab = Lab::new();
         let mut processes = Vec::new();
         for _ in 0..8 {
             processes.push(lab.start().await);
