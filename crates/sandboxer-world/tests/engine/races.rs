@@ -1,9 +1,12 @@
 //! Two at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sandboxer_engine::Cancel;
 use sandboxer_engine::api::{Extend, Silent};
+use sandboxer_engine::faults::{self, Faults, Point};
 use sandboxer_extension::{ErrorKind, ExecSession};
 use sandboxer_model::error::ErrorCode;
 use sandboxer_model::lifecycle::{Reason, State};
@@ -212,30 +215,68 @@ fn extend_and_expire_do_not_both_win() {
     }
 }
 
-/// Ctrl-C at each place where a create, a run or a recreate waits: what it made is gone before it answers.
+/// Ctrl-C at each boundary of each step, and at each wait, of a create, a run or a recreate: what it made is gone before
+/// it answers.
 #[test]
 fn an_interrupted_operation_undoes_itself() {
     let mut cases = 0;
     for verb in ["create", "run", "recreate"] {
-        let interrupted = (1..1000).take_while(|polls| !block_on(interrupt(verb, *polls))).count();
-        println!("{verb}: {interrupted} interruptions");
-        assert!(interrupted > 3, "only {interrupted} interruptions of {verb}");
+        let interrupted = (1..100)
+            .take_while(|nth| !block_on(interrupt(verb, Moment::Boundary(*nth))))
+            .count();
+        assert!(interrupted >= 6, "only {interrupted} interruptions of {verb}");
         cases += interrupted;
+        for polls in 1..=24 {
+            block_on(interrupt(verb, Moment::Wait(polls)));
+        }
     }
-    println!("{cases} cases");
+    println!("{cases} boundaries");
+}
+
+/// When somebody presses Ctrl-C.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// At the n-th boundary of a step.
+    Boundary(u64),
+    /// After so many waits; how many there are depends on how fast the disk is.
+    Wait(u64),
+}
+
+/// Presses Ctrl-C at a boundary.
+struct Press {
+    left: AtomicU64,
+    cancel: Cancel,
+}
+
+impl Faults for Press {
+    fn at(&self, _: &Point<'_>) -> faults::Fault {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.cancel.cancel();
+        }
+        faults::Fault::Continue
+    }
 }
 
 /// Whether it came to its end all the same.
-async fn interrupt(verb: &str, polls: u64) -> bool {
-    let case = format!("{verb} interrupted after {polls} waits");
+async fn interrupt(verb: &str, moment: Moment) -> bool {
+    let case = format!("{verb} interrupted at {moment:?}");
     let lab = Lab::new();
     let id = if verb == "recreate" {
         Some(lab.make("profile.fake").await)
     } else {
         None
     };
-    let process = lab.start().await;
-    let (engine, cancel) = (&process.engine, Cancel::new());
+    let cancel = Cancel::new();
+    let (boundary, polls) = match moment {
+        Moment::Boundary(nth) => (nth, u64::MAX),
+        Moment::Wait(polls) => (u64::MAX, polls),
+    };
+    let press = Press {
+        left: AtomicU64::new(boundary),
+        cancel: cancel.clone(),
+    };
+    let process = lab.start_with(Some(Arc::new(press))).await;
+    let engine = &process.engine;
     let request = lab.request("profile.fake");
     let outcome = match (verb, &id) {
         ("create", _) => {
