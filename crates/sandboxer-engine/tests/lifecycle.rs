@@ -702,6 +702,11 @@ async fn a_backend_that_needs_secrets_or_mirrors_it_lacks_is_refused() {
             ErrorCode::Unsupported
         );
     }
+    let idle = "id: profile.x\nextension: ext.native\nttl:\n  idle_reap: 5m\n";
+    assert_eq!(
+        engine.plan(&bench.request_for(idle)).await.unwrap_err().code,
+        ErrorCode::CannotEnforce
+    );
     let open = "id: profile.x\nextension: ext.native\nnetwork:\n  default: allow\n";
     assert_eq!(
         engine.plan(&bench.request_for(open)).await.unwrap_err().code,

@@ -100,9 +100,7 @@ impl Store {
         for operation in &change.operations {
             self.push_operation(&mut batch, operation)?;
         }
-        for step in &change.steps {
-            self.push_step(&mut batch, step)?;
-        }
+        self.push_steps(&mut batch, &change.steps)?;
         for event in &change.events {
             self.push_event(&mut batch, &record.sandbox.sandbox_id, event)?;
         }
@@ -247,28 +245,35 @@ impl Store {
         Ok(())
     }
 
-    fn push_step(&self, batch: &mut Batch, step: &StepRecord) -> Result<(), StoreError> {
+    fn push_steps(&self, batch: &mut Batch, steps: &[StepRecord]) -> Result<(), StoreError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         batch.push(
             "INSERT INTO operation_step (operation_id, seq, name, phase, attempt, status, output, error, started_at, \
-             duration_us) VALUES (",
+             duration_us) VALUES ",
         );
-        let mut values = batch.separated(", ");
-        values
-            .push_bind(step.operation_id.as_str().to_owned())
-            .push_bind(i64::from(step.seq));
-        values
-            .push_bind(step.name.clone())
-            .push_bind(step.phase.name())
-            .push_bind(i64::from(step.attempt));
-        values
-            .push_bind(step.status.name())
-            .push_bind(self.json(&step.output)?)
-            .push_bind(step.error.clone());
-        values
-            .push_bind(step.started_at.as_microsecond())
-            .push_bind(step.duration_us.map(signed));
+        for (index, step) in steps.iter().enumerate() {
+            batch.push(if index == 0 { "(" } else { ", (" });
+            let mut values = batch.separated(", ");
+            values
+                .push_bind(step.operation_id.as_str().to_owned())
+                .push_bind(i64::from(step.seq));
+            values
+                .push_bind(step.name.clone())
+                .push_bind(step.phase.name())
+                .push_bind(i64::from(step.attempt));
+            values
+                .push_bind(step.status.name())
+                .push_bind(self.json(&step.output)?)
+                .push_bind(step.error.clone());
+            values
+                .push_bind(step.started_at.as_microsecond())
+                .push_bind(step.duration_us.map(signed));
+            batch.push(")");
+        }
         batch.push(
-            ") ON CONFLICT (operation_id, seq) DO UPDATE SET attempt = excluded.attempt, status = excluded.status, \
+            " ON CONFLICT (operation_id, seq) DO UPDATE SET attempt = excluded.attempt, status = excluded.status, \
              output = excluded.output, error = excluded.error, duration_us = excluded.duration_us; ",
         );
         Ok(())

@@ -6,7 +6,7 @@ pub(crate) const APPLICATION_ID: i64 = 0x5342_5852;
 pub(crate) const VERSION: i64 = 1;
 /// Pages of the log after which a commit folds it into the database. Low, since processes exit without closing: the
 /// next one to open reads this much back.
-pub(crate) const LOG_PAGES: u32 = 200;
+pub(crate) const LOG_PAGES: u32 = 128;
 
 /// Every table of version 1. Times are microseconds since 1970.
 ///

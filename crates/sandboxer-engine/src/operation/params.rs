@@ -32,6 +32,9 @@ pub(crate) struct Params {
     /// Set once the operation goes back: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) undo: Option<Reason>,
+    /// Times it got stuck.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) stuck: u32,
     /// Whether the teardown that `recreate` begins with was proven.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) torn_down: bool,

@@ -15,8 +15,11 @@ use super::step::{Act, Commit, Fact, Step, Stop, nothing, stopped};
 
 /// Tries to prove absence before the operation is called stuck: what was killed may take a moment to go.
 const PROOFS: u32 = 3;
-/// When a stuck operation is tried again by itself.
+/// When a stuck operation is tried again by itself; doubles each time, up to about an hour, so that one that stays stuck
+/// neither fills the journal nor slows every command.
 const STUCK_PAUSE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Times the pause doubles.
+const DOUBLINGS: u32 = 7;
 
 /// do: remove everything, verify · undo: none · probe: asked again, not found is success. Its outcome is written with
 /// the step that draws the conclusion: until then the sandbox is `destroying`, which is true.
@@ -205,17 +208,20 @@ pub(crate) async fn stuck(job: &mut Job<'_>, step: &str, error: &ExtensionError)
         hint: Some(hint.clone()),
     };
     let detail = json!({ "error": failure, "cleanup": job.record.sandbox.cleanup });
-    job.record.sandbox.error = Some(failure);
+    let told = job.record.sandbox.error.replace(failure.clone()) == Some(failure);
     job.record.facts.scope_key = None;
     if job.record.sandbox.reason.is_none() {
         job.record.sandbox.reason = job.params.reason.or(job.params.undo);
     }
     job.enter(State::Destroying, "being removed", json!({}));
-    job.tell("operation.stuck", message.clone(), detail);
+    if !told {
+        job.tell("operation.stuck", message.clone(), detail);
+    }
     job.operation.status = OperationStatus::Stuck;
     job.operation.error = Some(message.clone());
     job.operation.lease_owner = String::new();
-    job.operation.lease_until = job.engine.ports.clock.now() + STUCK_PAUSE;
+    job.operation.lease_until = job.engine.ports.clock.now() + STUCK_PAUSE * 2u32.pow(job.params.stuck.min(DOUBLINGS));
+    job.params.stuck += 1;
     job.acknowledge();
     match job.commit().await {
         Ok(()) => UserError::new(ErrorCode::Stuck, message).hint(hint),
