@@ -4,7 +4,7 @@
 //! the next command undoes. That is why no separate intent is stored before the teardown, and why the commit that says
 //! `ready` and `active` can be written while the command already runs: three commits in all, one of them unseen.
 
-use sandboxer_extension::{ExecExit, ExecRequest, ExecSession, ExtensionError};
+use sandboxer_extension::{ExecExit, ExecRequest, ExecSession, ExtensionError, cut};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::lifecycle::Reason;
 
@@ -68,6 +68,7 @@ impl Engine {
         job.progress.step_started(&sandbox, "exec");
         let started = self.ports.clock.monotonic();
         let took = || self.ports.clock.monotonic().saturating_sub(started);
+        cut!("create.exec.before_effect");
         let mut session = match extension.exec(&call, &job.target(), request(cmd)).await {
             Ok(session) => session,
             Err(error) => {
@@ -76,6 +77,7 @@ impl Engine {
                 return Err(Inside::Exec(error));
             }
         };
+        cut!("create.exec.after_effect");
         on_started(session.as_mut());
         let (committed, exit) = tokio::join!(job.commit(), async {
             tokio::select! {
