@@ -49,9 +49,10 @@ impl Faults for At {
 async fn perform(engine: &Engine, bench: &Bench, kind: OperationKind, id: Option<&str>) -> Result<Sandbox, UserError> {
     let id = id.unwrap_or_default();
     match kind {
-        OperationKind::Create => {
-            engine.create(bench.request("profile.native"), &Silent, &Cancel::new()).await.map(|created| created.sandbox)
-        }
+        OperationKind::Create => engine
+            .create(bench.request("profile.native"), &Silent, &Cancel::new())
+            .await
+            .map(|created| created.sandbox),
         OperationKind::Destroy => match engine.destroy(id, &Silent).await {
             Ok(_) => engine.get(id).await,
             Err(error) => Err(error),
@@ -71,12 +72,25 @@ async fn with_fault(bench: &Bench, fault: At) -> (Result<Sandbox, UserError>, Op
     let plain = bench.engine();
     let id = match fault.kind {
         OperationKind::Create => None,
-        _ => Some(perform(&plain, bench, OperationKind::Create, None).await.unwrap().sandbox_id.to_string()),
+        _ => Some(
+            perform(&plain, bench, OperationKind::Create, None)
+                .await
+                .unwrap()
+                .sandbox_id
+                .to_string(),
+        ),
     };
     let (kind, fault) = (fault.kind, Arc::new(fault));
     let engine = bench.engine().with_faults(fault.clone());
     let outcome = perform(&engine, bench, kind, id.as_deref()).await;
-    let record = engine.list(&ListFilter { all: true, ..ListFilter::default() }).await.unwrap().pop();
+    let record = engine
+        .list(&ListFilter {
+            all: true,
+            ..ListFilter::default()
+        })
+        .await
+        .unwrap()
+        .pop();
     (outcome, record, fault.hits.load(Ordering::SeqCst))
 }
 
@@ -85,12 +99,22 @@ async fn each_step_twice_is_once() {
     for kind in KINDS {
         for &step in operation::steps(kind) {
             let bench = Bench::new().await;
-            let fault = At { kind, step, moment: Moment::AfterEffect, fault: Fault::Repeat, hits: AtomicU32::new(0) };
+            let fault = At {
+                kind,
+                step,
+                moment: Moment::AfterEffect,
+                fault: Fault::Repeat,
+                hits: AtomicU32::new(0),
+            };
             let (outcome, record, hits) = with_fault(&bench, fault).await;
             let (sandbox, record) = (outcome.unwrap(), record.unwrap());
             assert!(hits > 0, "{kind:?} {step} was never reached");
             assert_eq!(sandbox.state, record.state, "{kind:?} {step}");
-            assert_eq!(bench.world.resources().len(), usize::from(record.state.is_usable()), "{kind:?} {step}");
+            assert_eq!(
+                bench.world.resources().len(),
+                usize::from(record.state.is_usable()),
+                "{kind:?} {step}"
+            );
             bench.history(&bench.engine(), record.sandbox_id.as_str()).await;
         }
     }
@@ -105,8 +129,17 @@ async fn a_failure_at_each_step_leaves_nothing_and_an_honest_record() {
                     let what = format!("{kind:?} {step} {moment:?} {error:?}");
                     let bench = Bench::new().await;
                     let fault = Fault::Fail(ExtensionError::new(error, "injected"));
-                    let (outcome, record, hits) =
-                        with_fault(&bench, At { kind, step, moment, fault, hits: AtomicU32::new(0) }).await;
+                    let (outcome, record, hits) = with_fault(
+                        &bench,
+                        At {
+                            kind,
+                            step,
+                            moment,
+                            fault,
+                            hits: AtomicU32::new(0),
+                        },
+                    )
+                    .await;
                     assert!(hits > 0, "{what} was never reached");
                     // `recover` reports what it could not do; the others fail.
                     assert_eq!(outcome.is_ok(), kind == OperationKind::Expire, "{what}: {outcome:?}");
@@ -123,7 +156,12 @@ async fn a_failure_at_each_step_leaves_nothing_and_an_honest_record() {
                     next.recover(&Silent).await.unwrap();
                     let after = next.get(record.sandbox_id.as_str()).await.unwrap();
                     assert_eq!(after.operation_id, None, "{what}: {after:?}");
-                    assert_eq!(bench.world.resources().len(), usize::from(after.state.is_usable()), "{what}: {}", after.state);
+                    assert_eq!(
+                        bench.world.resources().len(),
+                        usize::from(after.state.is_usable()),
+                        "{what}: {}",
+                        after.state
+                    );
                     if matches!(kind, OperationKind::Create) {
                         assert!(!after.state.is_usable(), "{what}");
                     }
