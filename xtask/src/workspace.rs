@@ -24,11 +24,6 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// A private folder for what the test-bed brings up.
-pub(crate) fn testbed_dir() -> PathBuf {
-    target_dir().join("testbed")
-}
-
 /// What cargo says of the workspace and everything it depends on.
 #[derive(Deserialize)]
 pub(crate) struct Metadata {

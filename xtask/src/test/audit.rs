@@ -104,7 +104,10 @@ fn cgroups() -> BTreeSet<PathBuf> {
                 continue;
             }
             let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with("sbx-") {
+            // A group with processes in it is somebody's who runs sandboxes now: a process of ours that was left is
+            // found as a process.
+            let empty = || std::fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|text| text.trim().is_empty());
+            if entry.file_name().to_string_lossy().starts_with("sbx-") && empty() {
                 found.insert(path.clone());
             }
             if depth < 6 {

@@ -44,7 +44,7 @@ pub(super) fn stage(run: &Run) -> Outcome<Stage> {
     for program in &programs {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         eprintln!("   {name} as uid {user}");
-        let mut command = as_user(user, program);
+        let mut command = as_user(user, program, &run.scratch.with_file_name("hold"));
         run.environment(&mut command);
         command
             .current_dir(&run.scratch)
@@ -82,8 +82,9 @@ pub(crate) fn free_user() -> Option<u32> {
 }
 
 /// The program as that user. Where a folder above it is closed to others (a clone below /root), the program runs in a
-/// mount namespace of its own in which the way is open; nothing changes for anybody else.
-fn as_user(user: u32, program: &Path) -> Command {
+/// mount namespace of its own in which the way is open; nothing changes for anybody else. `hold` is a folder that does
+/// not exist yet, elsewhere.
+fn as_user(user: u32, program: &Path, hold: &Path) -> Command {
     let identity = user.to_string();
     let drop = [
         "--reuid",
@@ -113,10 +114,7 @@ exec setpriv "$@""#;
         .args(["--mount", "sh", "-c", script, "sh"])
         .arg(closed)
         .arg(workspace::root());
-    command
-        .arg(workspace::testbed_dir().join("hold"))
-        .args(drop)
-        .arg(program);
+    command.arg(hold).args(drop).arg(program);
     command
 }
 
