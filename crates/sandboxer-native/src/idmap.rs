@@ -19,53 +19,53 @@ const FIRST_ID: u32 = 0x7000_0000;
 const BLOCK: u32 = 65_536;
 const BLOCKS: u32 = 4096;
 
+/// A block of host ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block(u32);
+
+impl Block {
+    /// Any block; most are free, and the lease tells.
+    pub(crate) fn any() -> Block {
+        let noise = crate::identity::monotonic().subsec_nanos()
+            ^ rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
+        Block(noise.wrapping_mul(0x9E37_79B9) % BLOCKS)
+    }
+
+    /// First host id of the block.
+    pub(crate) fn first(self) -> u32 {
+        FIRST_ID + self.0 * BLOCK
+    }
+}
+
 /// A block of host ids that one sandbox has to itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) path: PathBuf,
-    number: u32,
+    pub(crate) block: Block,
 }
 
-impl Lease {
-    /// First host id of the block.
-    pub(crate) fn first(&self) -> u32 {
-        FIRST_ID + self.number * BLOCK
-    }
-}
-
-/// The lease `wish` places after the first try for this sandbox; says nothing about whether it is free.
-fn candidate(layout: &Layout, id: &str, wish: u32) -> Lease {
-    // The end of an id is random: a start that is rarely taken.
-    let start = id
-        .bytes()
-        .rev()
-        .take(8)
-        .fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
-    let number = start.wrapping_add(wish) % BLOCKS;
-    Lease {
-        path: layout.uid_leases().join(number.to_string()),
-        number,
-    }
-}
-
-/// Leases a block: the link is made in one step, and names its owner.
+/// Leases any free block.
 pub(crate) fn lease(layout: &Layout, id: &str) -> Result<Lease, NativeError> {
+    let start = Block::any().0;
     for wish in 0..BLOCKS {
-        let lease = candidate(layout, id, wish);
-        match symlink(id, &lease.path) {
-            Ok(()) => return Ok(lease),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                if owner(&lease.path).as_deref() == Some(id) {
-                    return Ok(lease);
-                }
-            }
-            Err(error) => return Err(NativeError::io("lease a block of user ids", error)),
+        if let Some(lease) = lease_block(layout, id, Block((start + wish) % BLOCKS))? {
+            return Ok(lease);
         }
     }
     Err(
         NativeError::new(Kind::Failed, format!("all {BLOCKS} blocks of user ids are leased"))
             .hint("destroy sandboxes that are no longer needed: sandboxer list"),
     )
+}
+
+/// Leases this block, if it is free: the link is made in one step, and names its owner.
+pub(crate) fn lease_block(layout: &Layout, id: &str, block: Block) -> Result<Option<Lease>, NativeError> {
+    let path = layout.uid_leases().join(block.0.to_string());
+    match symlink(id, &path) {
+        Ok(()) => Ok(Some(Lease { path, block })),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(NativeError::io("lease a block of user ids", error)),
+    }
 }
 
 /// The leases of a sandbox, found without its record.
@@ -97,7 +97,7 @@ pub(crate) fn release(path: &Path, id: &str) -> io::Result<()> {
 }
 
 /// Writes the id maps of a new process.
-pub(crate) fn write_maps(pid: i32, lease: Option<&Lease>) -> Result<(), NativeError> {
+pub(crate) fn write_maps(pid: i32, block: Option<Block>) -> Result<(), NativeError> {
     let write = |file: &str, text: &str| {
         files::write_control(format!("/proc/{pid}/{file}"), text).map_err(|error| {
             NativeError::new(
@@ -107,9 +107,9 @@ pub(crate) fn write_maps(pid: i32, lease: Option<&Lease>) -> Result<(), NativeEr
             .hint("run `sandboxer doctor`: it says what forbids user namespaces here and how to allow them")
         })
     };
-    match lease {
-        Some(lease) => {
-            let map = format!("0 {} {BLOCK}\n", lease.first());
+    match block {
+        Some(block) => {
+            let map = format!("0 {} {BLOCK}\n", block.first());
             write("uid_map", &map)?;
             write("gid_map", &map)
         }
@@ -150,7 +150,7 @@ fn mapping_namespace(owner: (u32, u32), lease: &Lease) -> Result<OwnedFd, Native
         }
         Cloned::Parent(pid, _) => {
             drop(theirs);
-            let inside = lease.first() + INSIDE_UID;
+            let inside = lease.block.first() + INSIDE_UID;
             let result = files::write_control(format!("/proc/{pid}/uid_map"), &format!("{} {inside} 1\n", owner.0))
                 .and_then(|()| {
                     files::write_control(format!("/proc/{pid}/gid_map"), &format!("{} {inside} 1\n", owner.1))

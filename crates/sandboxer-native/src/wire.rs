@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 /// Largest message that travels inside a packet. (The kernel's default send buffer is 208 KiB.)
 pub(crate) const MAX_PACKET: usize = 128 * 1024;
 /// Most descriptors beside one message.
-const MAX_FDS: usize = 4;
+const MAX_FDS: usize = 8;
 
 /// A connected pair.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {

@@ -5,15 +5,17 @@ use landlock::{
     RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use sandboxer_model::isolation::{Mechanism, MechanismState};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Kind, NativeError, Tried};
 use crate::idmap::INSIDE_UID;
-use crate::init::{Birth, rootfs};
+use crate::init::rootfs;
+use crate::seccomp::Filter;
 use crate::sys;
 use crate::weaken;
 
 /// Limits that are set on the process itself, where no control group holds them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessLimits {
     /// Processes of the user namespace.
     pub(crate) processes: Option<u64>,
@@ -24,7 +26,7 @@ pub(crate) struct ProcessLimits {
 const SECUREBITS_ALL_LOCKED: u64 = 0xff & !(1 << 4);
 
 /// Gives up everything commands must not have. Any failure ends the sandbox.
-pub(crate) fn seal(birth: &Birth) -> Result<Vec<Mechanism>, NativeError> {
+pub(crate) fn seal(limits: &ProcessLimits, filter: &Filter, rootful: bool) -> Result<Vec<Mechanism>, NativeError> {
     let mut report = Vec::new();
     let mut enforced = |name: &str, detail: &str| {
         report.push(Mechanism {
@@ -33,13 +35,13 @@ pub(crate) fn seal(birth: &Birth) -> Result<Vec<Mechanism>, NativeError> {
             detail: detail.to_owned(),
         });
     };
-    process_limits(&birth.process_limits)?;
+    process_limits(limits)?;
     if !weaken::is_off("capabilities") {
         // Bits 0-3, 5-7: no root magic, no set-uid fix-up, no keep-caps, no ambient, all locked. (Bit 4 is KEEP_CAPS.)
         sys::prctl(libc::PR_SET_SECUREBITS, SECUREBITS_ALL_LOCKED, 0, 0, 0).tried("lock the secure bits")?;
     }
     // Changing the user takes a capability, so it comes before they go.
-    if birth.rootful && !weaken::is_off("user") {
+    if rootful && !weaken::is_off("user") {
         sys::become_user(INSIDE_UID, INSIDE_UID, false).tried("become the sandbox's user")?;
     }
     if !weaken::is_off("capabilities") {
@@ -55,7 +57,7 @@ pub(crate) fn seal(birth: &Birth) -> Result<Vec<Mechanism>, NativeError> {
         report.push(landlock_rules()?);
     }
     if !weaken::is_off("seccomp") {
-        birth.filter.install().tried("install the seccomp filter")?;
+        filter.install().tried("install the seccomp filter")?;
         report.push(Mechanism {
             name: "seccomp".to_owned(),
             state: MechanismState::Enforced,

@@ -8,11 +8,13 @@ pub(crate) mod serve;
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use sandboxer_model::isolation::{Mechanism, MechanismState};
+use serde::{Deserialize, Serialize};
 
 use crate::cgroup;
-use crate::error::{NativeError, Tried};
+use crate::error::{Kind, NativeError, Tried};
 use crate::idmap::INSIDE_UID;
 use crate::seccomp::Filter;
 use crate::spec::{FromInit, LaunchSpec};
@@ -20,34 +22,40 @@ use crate::sys;
 use crate::weaken;
 use crate::wire;
 
-/// What pid 1 gets from the shim through the copy of memory that a fork is.
+/// What pid 1 is told of its sandbox. Descriptors come beside it: where commands come in, the doors of version-1 groups,
+/// the caller's tree, the writable directory.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Birth {
     pub(crate) spec: LaunchSpec,
-    /// To the shim: closes when the shim dies.
-    pub(crate) link: OwnedFd,
-    /// Where commands come in.
-    pub(crate) listener: OwnedFd,
-    /// Doors of the version-1 groups.
-    pub(crate) doors: Vec<File>,
-    pub(crate) sources: rootfs::Sources,
-    pub(crate) filter: Filter,
-    /// Whether the shim is root on the host.
-    pub(crate) rootful: bool,
+    /// How many doors come.
+    pub(crate) doors: usize,
+    /// Whether the caller's tree comes.
+    pub(crate) workspace: bool,
+    /// Whether the writable directory comes.
+    pub(crate) disk: bool,
+    /// The writable directory, to be opened by pid 1 itself.
+    pub(crate) disk_path: Option<PathBuf>,
+    /// MiB of memory for writable files, when they go there.
+    pub(crate) tmpfs_mb: Option<u64>,
     /// Limits that are set on the process itself.
     pub(crate) process_limits: harden::ProcessLimits,
 }
 
 /// Runs pid 1. Returns only by ending the process.
-pub(crate) fn run(birth: Birth) -> ! {
-    let link = birth.link.as_fd();
-    // The shim writes our id maps, then says go. If it died, so do we: nothing is recorded of us yet.
-    if !matches!(wire::recv(link), Ok(Some(_))) {
+pub(crate) fn run(link: OwnedFd, filter: &Filter, rootful: bool) -> ! {
+    // The keeper writes our id maps, then says go. If it died, so do we: nothing is recorded of us yet.
+    if !matches!(wire::recv(link.as_fd()), Ok(Some(_))) {
         sys::exit_now(1);
     }
-    let session = match set_up(&birth) {
-        Ok(session) => session,
+    let prepared = prepare(rootful);
+    let Ok(Some(packet)) = wire::recv(link.as_fd()) else {
+        sys::exit_now(1)
+    };
+    let born = prepared.and_then(|signals| be_born(packet, signals, filter, rootful));
+    let (session, listener) = match born {
+        Ok(born) => born,
         Err(error) => {
-            let _ = wire::send_json(link, &FromInit::Refused(error));
+            let _ = wire::send_json(link.as_fd(), &FromInit::Refused(error));
             sys::exit_now(1);
         }
     };
@@ -56,29 +64,61 @@ pub(crate) fn run(birth: Birth) -> ! {
         mechanisms: session.mechanisms.clone(),
         attestations: session.attestations.clone(),
     };
-    if wire::send_json(link, &ready).is_err() || !matches!(wire::recv(link), Ok(Some(_))) {
+    if wire::send_json(link.as_fd(), &ready).is_err() || !matches!(wire::recv(link.as_fd()), Ok(Some(_))) {
         sys::exit_now(1);
     }
-    // From here on we are on record, and outlive the shim.
-    serve::run(session, birth)
+    // From here on we are on record, and outlive the keeper.
+    serve::run(session, link, listener)
 }
 
-fn set_up(birth: &Birth) -> Result<serve::Session, NativeError> {
+/// What is the same for every sandbox.
+fn prepare(rootful: bool) -> Result<OwnedFd, NativeError> {
     // What is made for the sandbox is for its user to see, unlike what the keeper makes on the host.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let signals = sys::child_signal_fd().tried("watch for ended commands")?;
-    cgroup::enter(&birth.doors).tried("join the control groups")?;
-    sys::unshare(libc::CLONE_NEWCGROUP).tried("make a cgroup namespace")?;
-    if birth.rootful {
+    if rootful {
         sys::become_user(0, 0, true).tried("become root of the user namespace")?;
     }
     sys::set_hostname("sandbox").tried("set the host name")?;
     bring_loopback_up()?;
-    rootfs::build(&birth.spec, &birth.sources, birth.rootful)?;
+    rootfs::prepare()?;
+    Ok(signals)
+}
+
+/// What is this sandbox's own.
+fn be_born(
+    packet: wire::Packet,
+    signals: OwnedFd,
+    filter: &Filter,
+    rootful: bool,
+) -> Result<(serve::Session, OwnedFd), NativeError> {
+    let missing = || NativeError::new(Kind::Failed, "the keeper did not pass on all that it announced");
+    let birth: Birth = serde_json::from_slice(&packet.bytes).map_err(|_| missing())?;
+    let mut fds = packet.fds.into_iter();
+    let listener = fds.next().ok_or_else(missing)?;
+    let doors: Vec<File> = fds.by_ref().take(birth.doors).map(File::from).collect();
+    let sources = rootfs::Sources {
+        workspace: if birth.workspace {
+            Some(fds.next().ok_or_else(missing)?)
+        } else {
+            None
+        },
+        disk: if birth.disk {
+            Some(fds.next().ok_or_else(missing)?)
+        } else {
+            None
+        },
+        disk_path: birth.disk_path,
+        tmpfs_mb: birth.tmpfs_mb,
+    };
+    cgroup::enter(&doors).tried("join the control groups")?;
+    sys::unshare(libc::CLONE_NEWCGROUP).tried("make a cgroup namespace")?;
+    rootfs::finish(&birth.spec, &sources, rootful)?;
     let attestations = attest::network();
-    let mut mechanisms = namespace_mechanisms(birth.rootful);
-    mechanisms.extend(harden::seal(birth)?);
-    serve::Session::new(birth.spec.ttl_secs, signals, mechanisms, attestations)
+    let mut mechanisms = namespace_mechanisms(rootful);
+    mechanisms.extend(harden::seal(&birth.process_limits, filter, rootful)?);
+    let session = serve::Session::new(birth.spec.ttl_secs, signals, mechanisms, attestations)?;
+    Ok((session, listener))
 }
 
 fn bring_loopback_up() -> Result<(), NativeError> {

@@ -17,8 +17,8 @@ use crate::weaken;
 pub(crate) const WORKSPACE: &str = "/workspace";
 /// The home directory, as seen inside.
 pub(crate) const HOME: &str = "/home/sandbox";
-/// Where the new root is built: exists everywhere and is covered in our mount namespace only.
-const BASE: &str = "/tmp";
+/// Where the new root is built: exists everywhere, is covered in our mount namespace only, and is nobody's workspace.
+const BASE: &str = "/sys";
 
 /// Trees that had to be opened with the shim's rights.
 #[derive(Default)]
@@ -39,9 +39,8 @@ struct Builder<'a> {
     rootful: bool,
 }
 
-/// Builds the root and moves into it.
-pub(crate) fn build(spec: &LaunchSpec, sources: &Sources, rootful: bool) -> Result<(), NativeError> {
-    let builder = Builder { spec, sources, rootful };
+/// Builds what is the same for every sandbox.
+pub(crate) fn prepare() -> Result<(), NativeError> {
     mount(
         c"none",
         Path::new("/"),
@@ -50,9 +49,6 @@ pub(crate) fn build(spec: &LaunchSpec, sources: &Sources, rootful: bool) -> Resu
         "",
     )
     .tried("make mounts private")?;
-    // Rootless, the caller's tree is opened by path, before anything covers it.
-    let workspace = builder.open_workspace()?;
-    let disk = builder.open_disk()?;
     mount(
         c"tmpfs",
         Path::new(BASE),
@@ -61,10 +57,17 @@ pub(crate) fn build(spec: &LaunchSpec, sources: &Sources, rootful: bool) -> Resu
         "size=4m,nr_inodes=2k,mode=755",
     )
     .tried("mount the new root")?;
-    builder.system()?;
-    builder.etc()?;
-    builder.dev()?;
-    builder.proc()?;
+    system()?;
+    etc()?;
+    dev()?;
+    proc()
+}
+
+/// Adds what is this sandbox's own, and moves into the root.
+pub(crate) fn finish(spec: &LaunchSpec, sources: &Sources, rootful: bool) -> Result<(), NativeError> {
+    let builder = Builder { spec, sources, rootful };
+    let workspace = builder.open_workspace()?;
+    let disk = builder.open_disk()?;
     builder.writable(workspace, disk)?;
     if !weaken::is_off("readonly_root") {
         let root = sys::cpath(Path::new(BASE)).and_then(|path| remount_read_only(&path));
@@ -101,6 +104,202 @@ fn bind(source: &Path, target: &Path, attributes: u64, recursive: Recursive) -> 
     sys::attach(tree.as_fd(), &sys::cpath(target)?)
 }
 
+/// The host's programs and libraries, read-only.
+fn system() -> Result<(), NativeError> {
+    make_dir(&at("usr")).tried("make /usr")?;
+    let read_only = if weaken::is_off("readonly_usr") {
+        0
+    } else {
+        MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV
+    };
+    bind(Path::new("/usr"), &at("usr"), read_only, Recursive::Yes).tried("show /usr")?;
+    for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        let host = Path::new("/").join(name);
+        let target = at(name);
+        if let Ok(link) = std::fs::read_link(&host) {
+            symlink(link, target).tried("link a system directory")?;
+        } else if host.is_dir() {
+            make_dir(&target).tried("make a system directory")?;
+            bind(&host, &target, read_only, Recursive::Yes).tried(&format!("show {}", host.display()))?;
+        }
+    }
+    // Where some distributions keep their programs.
+    for name in ["nix"] {
+        let host = Path::new("/").join(name);
+        if host.is_dir() {
+            make_dir(&at(name)).tried("make a system directory")?;
+            bind(&host, &at(name), read_only, Recursive::Yes).tried(&format!("show {}", host.display()))?;
+        }
+    }
+    for name in ["run", "var", "home", "opt", "srv", "mnt"] {
+        make_dir(&at(name)).tried("make a directory")?;
+    }
+    symlink("/tmp", at("var/tmp")).tried("link /var/tmp")?;
+    symlink("/run", at("var/run")).tried("link /var/run")
+}
+
+/// A made-up /etc, with the few files of the host that programs need to start.
+fn etc() -> Result<(), NativeError> {
+    make_dir(&at("etc")).tried("make /etc")?;
+    let own = [
+        (
+            "passwd",
+            format!(
+                "root:x:0:0:root:/root:/usr/sbin/nologin\nsandbox:x:{INSIDE_UID}:{INSIDE_UID}:sandbox:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+            ),
+        ),
+        (
+            "group",
+            format!("root:x:0:\nsandbox:x:{INSIDE_UID}:\nnogroup:x:65534:\n"),
+        ),
+        (
+            "hosts",
+            "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n".to_owned(),
+        ),
+        ("hostname", "sandbox\n".to_owned()),
+        (
+            "nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files\n".to_owned(),
+        ),
+        ("resolv.conf", "# this sandbox has no network\n".to_owned()),
+    ];
+    for (name, text) in own {
+        files::write_new(at("etc").join(name), text.as_bytes(), 0o644).tried(&format!("write /etc/{name}"))?;
+    }
+    for name in [
+        "ld.so.cache",
+        "alternatives",
+        "ssl/certs",
+        "ssl/openssl.cnf",
+        "localtime",
+        "pki/tls/certs",
+        "mime.types",
+        "magic",
+    ] {
+        let host = Path::new("/etc").join(name);
+        // `localtime` is a link into /usr, which is shown whole.
+        let Ok(kind) = std::fs::symlink_metadata(&host) else {
+            continue;
+        };
+        let target = at("etc").join(name);
+        if let Some(parent) = target.parent() {
+            std::fs::create_dir_all(parent).tried("make a directory in /etc")?;
+        }
+        if kind.is_symlink() {
+            if let Ok(link) = std::fs::read_link(&host) {
+                symlink(link, target).tried("link a file in /etc")?;
+            }
+            continue;
+        }
+        if kind.is_dir() {
+            make_dir(&target)
+        } else {
+            files::write_new(&target, b"", 0o644)
+        }
+        .tried("make a file in /etc")?;
+        bind(&host, &target, MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV, Recursive::No)
+            .tried(&format!("show {}", host.display()))?;
+    }
+    Ok(())
+}
+
+fn dev() -> Result<(), NativeError> {
+    make_dir(&at("dev")).tried("make /dev")?;
+    for (name, major, minor) in [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    ] {
+        let tree = sys::cpath(&Path::new("/dev").join(name)).and_then(|path| sys::clone_tree(&path, Recursive::No));
+        let tree = tree.tried(&format!("open /dev/{name}"))?;
+        // The thing itself is checked, through the descriptor that gets mounted, so a link or a swapped node is
+        // refused (CVE-2025-31133).
+        let stat = rustix::fs::fstat(&tree).tried("check a device")?;
+        let expected = rustix::fs::makedev(major, minor);
+        if stat.st_mode & libc::S_IFMT != libc::S_IFCHR || stat.st_rdev != expected {
+            return Err(NativeError::new(
+                Kind::Failed,
+                format!("/dev/{name} of this machine is not the device it should be"),
+            ));
+        }
+        let target = at("dev").join(name);
+        files::write_new(&target, b"", 0o666).tried("make a device")?;
+        sys::mount_set(tree.as_fd(), MOUNT_NOSUID | MOUNT_NOEXEC).tried("show a device")?;
+        sys::cpath(&target)
+            .and_then(|path| sys::attach(tree.as_fd(), &path))
+            .tried("show a device")?;
+    }
+    for (link, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlink(target, at("dev").join(link)).tried("link a device")?;
+    }
+    make_dir(&at("dev/pts")).tried("make /dev/pts")?;
+    let flags = (libc::MS_NOSUID | libc::MS_NOEXEC) as u64;
+    mount(
+        c"devpts",
+        &at("dev/pts"),
+        c"devpts",
+        flags,
+        "newinstance,ptmxmode=0666,mode=620",
+    )
+    .tried("mount /dev/pts")
+}
+
+fn proc() -> Result<(), NativeError> {
+    make_dir(&at("proc")).tried("make /proc")?;
+    let flags = (libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC) as u64;
+    mount(c"proc", &at("proc"), c"proc", flags, "").map_err(|error| {
+        NativeError::new(Kind::MissingPrerequisite, format!("cannot mount /proc: {error}"))
+            .hint("inside another container /proc is often partly covered, and the kernel then refuses a fresh one; run sandboxer on the host, or give the outer container an uncovered /proc")
+    })?;
+    if weaken::is_off("proc_masks") {
+        return Ok(());
+    }
+    for name in ["sys", "irq", "bus", "fs"] {
+        let path = at("proc").join(name);
+        if path.is_dir() {
+            bind(
+                &path,
+                &path,
+                MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC,
+                Recursive::No,
+            )
+            .tried(&format!("make /proc/{name} read-only"))?;
+        }
+    }
+    // Covered by our own /dev/null, which was checked above.
+    for name in [
+        "kcore",
+        "keys",
+        "kmsg",
+        "timer_list",
+        "sysrq-trigger",
+        "kallsyms",
+        "sched_debug",
+        "latency_stats",
+    ] {
+        let path = at("proc").join(name);
+        if path.exists() {
+            bind(
+                &at("dev/null"),
+                &path,
+                MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NOEXEC,
+                Recursive::No,
+            )
+            .tried(&format!("hide /proc/{name}"))?;
+        }
+    }
+    Ok(())
+}
+
 impl Builder<'_> {
     fn open_workspace(&self) -> Result<Option<OwnedFd>, NativeError> {
         let Some(source) = self.spec.workspace.source.as_deref() else {
@@ -127,202 +326,6 @@ impl Builder<'_> {
             .map(open)
             .transpose()
             .tried("open the writable directory")
-    }
-
-    /// The host's programs and libraries, read-only.
-    fn system(&self) -> Result<(), NativeError> {
-        make_dir(&at("usr")).tried("make /usr")?;
-        let read_only = if weaken::is_off("readonly_usr") {
-            0
-        } else {
-            MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV
-        };
-        bind(Path::new("/usr"), &at("usr"), read_only, Recursive::Yes).tried("show /usr")?;
-        for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
-            let host = Path::new("/").join(name);
-            let target = at(name);
-            if let Ok(link) = std::fs::read_link(&host) {
-                symlink(link, target).tried("link a system directory")?;
-            } else if host.is_dir() {
-                make_dir(&target).tried("make a system directory")?;
-                bind(&host, &target, read_only, Recursive::Yes).tried(&format!("show {}", host.display()))?;
-            }
-        }
-        // Where some distributions keep their programs.
-        for name in ["nix"] {
-            let host = Path::new("/").join(name);
-            if host.is_dir() {
-                make_dir(&at(name)).tried("make a system directory")?;
-                bind(&host, &at(name), read_only, Recursive::Yes).tried(&format!("show {}", host.display()))?;
-            }
-        }
-        for name in ["run", "var", "home", "opt", "srv", "mnt"] {
-            make_dir(&at(name)).tried("make a directory")?;
-        }
-        symlink("/tmp", at("var/tmp")).tried("link /var/tmp")?;
-        symlink("/run", at("var/run")).tried("link /var/run")
-    }
-
-    /// A made-up /etc, with the few files of the host that programs need to start.
-    fn etc(&self) -> Result<(), NativeError> {
-        make_dir(&at("etc")).tried("make /etc")?;
-        let own = [
-            (
-                "passwd",
-                format!(
-                    "root:x:0:0:root:/root:/usr/sbin/nologin\nsandbox:x:{INSIDE_UID}:{INSIDE_UID}:sandbox:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
-                ),
-            ),
-            (
-                "group",
-                format!("root:x:0:\nsandbox:x:{INSIDE_UID}:\nnogroup:x:65534:\n"),
-            ),
-            (
-                "hosts",
-                "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n".to_owned(),
-            ),
-            ("hostname", "sandbox\n".to_owned()),
-            (
-                "nsswitch.conf",
-                "passwd: files\ngroup: files\nhosts: files\n".to_owned(),
-            ),
-            ("resolv.conf", "# this sandbox has no network\n".to_owned()),
-        ];
-        for (name, text) in own {
-            files::write_new(at("etc").join(name), text.as_bytes(), 0o644).tried(&format!("write /etc/{name}"))?;
-        }
-        for name in [
-            "ld.so.cache",
-            "alternatives",
-            "ssl/certs",
-            "ssl/openssl.cnf",
-            "localtime",
-            "pki/tls/certs",
-            "mime.types",
-            "magic",
-        ] {
-            let host = Path::new("/etc").join(name);
-            // `localtime` is a link into /usr, which is shown whole.
-            let Ok(kind) = std::fs::symlink_metadata(&host) else {
-                continue;
-            };
-            let target = at("etc").join(name);
-            if let Some(parent) = target.parent() {
-                std::fs::create_dir_all(parent).tried("make a directory in /etc")?;
-            }
-            if kind.is_symlink() {
-                if let Ok(link) = std::fs::read_link(&host) {
-                    symlink(link, target).tried("link a file in /etc")?;
-                }
-                continue;
-            }
-            if kind.is_dir() {
-                make_dir(&target)
-            } else {
-                files::write_new(&target, b"", 0o644)
-            }
-            .tried("make a file in /etc")?;
-            bind(&host, &target, MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV, Recursive::No)
-                .tried(&format!("show {}", host.display()))?;
-        }
-        Ok(())
-    }
-
-    fn dev(&self) -> Result<(), NativeError> {
-        make_dir(&at("dev")).tried("make /dev")?;
-        for (name, major, minor) in [
-            ("null", 1, 3),
-            ("zero", 1, 5),
-            ("full", 1, 7),
-            ("random", 1, 8),
-            ("urandom", 1, 9),
-            ("tty", 5, 0),
-        ] {
-            let tree = sys::cpath(&Path::new("/dev").join(name)).and_then(|path| sys::clone_tree(&path, Recursive::No));
-            let tree = tree.tried(&format!("open /dev/{name}"))?;
-            // The thing itself is checked, through the descriptor that gets mounted, so a link or a swapped node is
-            // refused (CVE-2025-31133).
-            let stat = rustix::fs::fstat(&tree).tried("check a device")?;
-            let expected = rustix::fs::makedev(major, minor);
-            if stat.st_mode & libc::S_IFMT != libc::S_IFCHR || stat.st_rdev != expected {
-                return Err(NativeError::new(
-                    Kind::Failed,
-                    format!("/dev/{name} of this machine is not the device it should be"),
-                ));
-            }
-            let target = at("dev").join(name);
-            files::write_new(&target, b"", 0o666).tried("make a device")?;
-            sys::mount_set(tree.as_fd(), MOUNT_NOSUID | MOUNT_NOEXEC).tried("show a device")?;
-            sys::cpath(&target)
-                .and_then(|path| sys::attach(tree.as_fd(), &path))
-                .tried("show a device")?;
-        }
-        for (link, target) in [
-            ("fd", "/proc/self/fd"),
-            ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"),
-            ("ptmx", "pts/ptmx"),
-        ] {
-            symlink(target, at("dev").join(link)).tried("link a device")?;
-        }
-        make_dir(&at("dev/pts")).tried("make /dev/pts")?;
-        let flags = (libc::MS_NOSUID | libc::MS_NOEXEC) as u64;
-        mount(
-            c"devpts",
-            &at("dev/pts"),
-            c"devpts",
-            flags,
-            "newinstance,ptmxmode=0666,mode=620",
-        )
-        .tried("mount /dev/pts")
-    }
-
-    fn proc(&self) -> Result<(), NativeError> {
-        make_dir(&at("proc")).tried("make /proc")?;
-        let flags = (libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC) as u64;
-        mount(c"proc", &at("proc"), c"proc", flags, "").map_err(|error| {
-            NativeError::new(Kind::MissingPrerequisite, format!("cannot mount /proc: {error}"))
-                .hint("inside another container /proc is often partly covered, and the kernel then refuses a fresh one; run sandboxer on the host, or give the outer container an uncovered /proc")
-        })?;
-        if weaken::is_off("proc_masks") {
-            return Ok(());
-        }
-        for name in ["sys", "irq", "bus", "fs"] {
-            let path = at("proc").join(name);
-            if path.is_dir() {
-                bind(
-                    &path,
-                    &path,
-                    MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC,
-                    Recursive::No,
-                )
-                .tried(&format!("make /proc/{name} read-only"))?;
-            }
-        }
-        // Covered by our own /dev/null, which was checked above.
-        for name in [
-            "kcore",
-            "keys",
-            "kmsg",
-            "timer_list",
-            "sysrq-trigger",
-            "kallsyms",
-            "sched_debug",
-            "latency_stats",
-        ] {
-            let path = at("proc").join(name);
-            if path.exists() {
-                bind(
-                    &at("dev/null"),
-                    &path,
-                    MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NOEXEC,
-                    Recursive::No,
-                )
-                .tried(&format!("hide /proc/{name}"))?;
-            }
-        }
-        Ok(())
     }
 
     /// Everything that can be written: one file system with one size, seen at several places.

@@ -11,7 +11,7 @@ use sandboxer_model::isolation::{Attestation, Mechanism};
 use crate::error::{NativeError, Tried};
 use crate::exec_wire::{self, ExecReply, Stdio, ToInit};
 use crate::identity;
-use crate::init::{Birth, command};
+use crate::init::command;
 use crate::spec::EXIT_DEADLINE;
 use crate::sys::{self, ChildEnd};
 use crate::wire;
@@ -77,7 +77,8 @@ struct Connection {
 
 struct Server {
     session: Session,
-    birth: Birth,
+    link: OwnedFd,
+    listener: OwnedFd,
     connections: HashMap<i32, Connection>,
     link_open: bool,
 }
@@ -86,11 +87,12 @@ struct Server {
 const MAX_CONNECTIONS: usize = 512;
 
 /// Serves until the deadline. Its end ends every process of the sandbox.
-pub(crate) fn run(session: Session, birth: Birth) -> ! {
-    close_everything_else(&session, &birth);
+pub(crate) fn run(session: Session, link: OwnedFd, listener: OwnedFd) -> ! {
+    close_everything_else([&session.signals, &session.timer, &link, &listener]);
     let mut server = Server {
         session,
-        birth,
+        link,
+        listener,
         connections: HashMap::new(),
         link_open: true,
     };
@@ -100,8 +102,7 @@ pub(crate) fn run(session: Session, birth: Birth) -> ! {
 }
 
 /// Closes every descriptor that serving does not need: none of the host's may reach a command.
-fn close_everything_else(session: &Session, birth: &Birth) {
-    let keep = [&session.signals, &session.timer, &birth.link, &birth.listener];
+fn close_everything_else(keep: [&OwnedFd; 4]) {
     let mut keep: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
     keep.sort_unstable();
     let mut first = 3;
@@ -118,7 +119,7 @@ impl Server {
         let mut fds = vec![
             PollFd::new(&self.session.signals, PollFlags::IN),
             PollFd::new(&self.session.timer, PollFlags::IN),
-            PollFd::new(&self.birth.listener, self.accept_flags()),
+            PollFd::new(&self.listener, self.accept_flags()),
         ];
         // A hung-up link stays readable for ever: it leaves the list once seen.
         let link = if self.link_open {
@@ -127,7 +128,7 @@ impl Server {
             PollFlags::empty()
         };
         if self.link_open {
-            fds.push(PollFd::new(&self.birth.link, link));
+            fds.push(PollFd::new(&self.link, link));
         }
         let fixed = fds.len();
         for (key, connection) in &self.connections {
@@ -147,7 +148,7 @@ impl Server {
             while matches!(rustix::io::read(&self.session.signals, &mut drain), Ok(n) if n > 0) {}
             self.reap();
         }
-        if fixed == 4 && ready[3] && !matches!(wire::recv(self.birth.link.as_fd()), Ok(Some(_))) {
+        if fixed == 4 && ready[3] && !matches!(wire::recv(self.link.as_fd()), Ok(Some(_))) {
             self.link_open = false;
         }
         for (key, _) in order.iter().zip(&ready[fixed..]).filter(|(_, ready)| **ready) {
@@ -167,7 +168,7 @@ impl Server {
     }
 
     fn accept(&mut self) {
-        if let Ok(socket) = rustix::net::accept_with(&self.birth.listener, rustix::net::SocketFlags::CLOEXEC) {
+        if let Ok(socket) = rustix::net::accept_with(&self.listener, rustix::net::SocketFlags::CLOEXEC) {
             let key = socket.as_raw_fd();
             self.connections.insert(key, Connection { socket, command: None });
             // Callers send at once: most often the request is here already.

@@ -1,7 +1,7 @@
 //! Making a sandbox: write down what will exist, make it, start pid 1, write down that it is there.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -12,16 +12,16 @@ use crate::error::{Kind, NativeError, Tried};
 use crate::fence;
 use crate::files;
 use crate::identity::ProcessRef;
-use crate::idmap;
-use crate::init::{self, Birth, rootfs::Sources};
+use crate::idmap::{self, Lease};
+use crate::init::{Birth, rootfs::Sources};
 use crate::layout::{Home, Layout};
 use crate::reap;
-use crate::seccomp::Filter;
 use crate::shim::Prepared;
+use crate::shim::embryo::Embryo;
 use crate::shim::limits::{self, Watched};
 use crate::socket;
 use crate::spec::{FromInit, Intent, LaunchSpec, Launched};
-use crate::sys::{self, Cloned};
+use crate::sys;
 use crate::wire;
 
 /// A sandbox that is ready, as its keeper holds it.
@@ -45,7 +45,7 @@ pub(crate) struct Kept {
 const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes the sandbox. What was made before a failure is removed before the failure is reported.
-pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, filter: Filter) -> Result<Kept, NativeError> {
+pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embryo>) -> Result<Kept, NativeError> {
     let layout = Layout::new(&spec.root);
     layout
         .prepare()
@@ -61,7 +61,7 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, filter: Filter) -> 
         // Half-made by a keeper that died. (A whole one is found by the caller, who does not ask us then.)
         reap::remove_contents(&layout, &home, &spec.id);
     }
-    let result = make(spec, prepared, filter, &layout, &home, plan);
+    let result = make(spec, prepared, early, &layout, &home, plan);
     match result {
         Ok(made) => Ok(Kept {
             answer: made.answer,
@@ -70,9 +70,9 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, filter: Filter) -> 
             home,
             _lock: lock,
             listener: made.listener,
-            init_pid: made.init_pid,
-            init_fd: made.init_fd,
-            _link: made.link,
+            init_pid: made.embryo.pid,
+            init_fd: made.embryo.fd,
+            _link: made.embryo.link,
             cgroups: made.cgroups,
             watched: made.watched,
         }),
@@ -94,9 +94,7 @@ fn take_lock(home: &Home) -> Result<File, NativeError> {
 struct Made {
     answer: Launched,
     listener: OwnedFd,
-    init_pid: i32,
-    init_fd: OwnedFd,
-    link: OwnedFd,
+    embryo: Embryo,
     cgroups: Vec<std::path::PathBuf>,
     watched: Watched,
 }
@@ -104,7 +102,7 @@ struct Made {
 fn make(
     spec: &LaunchSpec,
     prepared: &Prepared,
-    filter: Filter,
+    early: Option<Embryo>,
     layout: &Layout,
     home: &Home,
     plan: limits::LimitPlan,
@@ -113,11 +111,7 @@ fn make(
         .ok_or_else(|| NativeError::new(Kind::Failed, "cannot read /proc/self/stat"))?;
     let groups = Groups::plan(&prepared.hierarchies, &spec.id, &spec.limits);
     // A lease names its owner, so it can be found and ended without any record of it.
-    let lease = if prepared.root {
-        Some(idmap::lease(layout, &spec.id)?)
-    } else {
-        None
-    };
+    let (early, lease) = with_lease(early, prepared, layout, &spec.id)?;
     let intent = Intent {
         installation: spec.installation.clone(),
         epoch: spec.epoch,
@@ -148,86 +142,75 @@ fn make(
     }
     let commands = socket::listen(&home.path, "init.sock").tried("listen for commands")?;
     let listener = socket::listen(&home.path, "shim.sock").tried("listen for callers")?;
-    let (link, theirs) = wire::pair().tried("make a socket pair")?;
-
-    let mut namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
-    for (name, flag) in [
-        ("network_namespace", libc::CLONE_NEWNET),
-        ("ipc_namespace", libc::CLONE_NEWIPC),
-        ("uts_namespace", libc::CLONE_NEWUTS),
-    ] {
-        if !crate::weaken::is_off(name) {
-            namespaces |= flag;
+    let embryo = match early {
+        Some(embryo) => embryo,
+        None => {
+            let block = lease.as_ref().map(|lease| lease.block);
+            Embryo::start(&prepared.filter, block, cgroup.as_ref().map(AsFd::as_fd))?
         }
-    }
+    };
     let birth = Birth {
         spec: spec.clone(),
-        link: theirs,
-        listener: commands,
-        doors,
-        sources,
-        filter,
-        rootful: prepared.root,
+        doors: doors.len(),
+        workspace: sources.workspace.is_some(),
+        disk: sources.disk.is_some(),
+        disk_path: sources.disk_path.clone(),
+        tmpfs_mb: sources.tmpfs_mb,
         process_limits: plan.process,
     };
-    let cloned = sys::clone_process(u64::from(namespaces.cast_unsigned()), cgroup.as_ref().map(AsFd::as_fd)).map_err(
-        |error| {
-            NativeError::new(
-                Kind::MissingPrerequisite,
-                format!("cannot make namespaces for a sandbox: {error}"),
-            )
-            .hint("run `sandboxer doctor`: it says what forbids user namespaces here and how to allow them")
-        },
-    )?;
-    let (init_pid, init_fd) = match cloned {
-        Cloned::Child => {
-            drop(link);
-            init::run(birth)
-        }
-        Cloned::Parent(pid, fd) => (pid, fd),
-    };
-    drop(birth);
-    let process = Process {
-        pid: init_pid,
-        link: &link,
-    };
-    match bring_up(spec, prepared, home, &process, lease.as_ref(), plan.report, me) {
+    let mut fds = vec![commands.as_fd()];
+    fds.extend(doors.iter().map(AsFd::as_fd));
+    fds.extend(sources.workspace.iter().map(AsFd::as_fd));
+    fds.extend(sources.disk.iter().map(AsFd::as_fd));
+    match bring_up(&birth, &fds, prepared, home, &embryo, plan.report, me) {
         Ok(answer) => Ok(Made {
             answer,
             listener,
-            init_pid,
-            init_fd,
-            link,
+            embryo,
             cgroups: intent.cgroups,
             watched: plan.watched,
         }),
         Err(error) => {
-            let _ = rustix::process::pidfd_send_signal(&init_fd, rustix::process::Signal::KILL);
-            let _ = sys::reap(init_pid, true);
+            embryo.end();
             Err(error)
         }
     }
 }
 
-/// The new process, as the keeper sees it.
-struct Process<'a> {
-    pid: i32,
-    link: &'a OwnedFd,
+/// A lease that fits the early process. One whose block was taken meanwhile is of no use.
+fn with_lease(
+    early: Option<Embryo>,
+    prepared: &Prepared,
+    layout: &Layout,
+    id: &str,
+) -> Result<(Option<Embryo>, Option<Lease>), NativeError> {
+    if !prepared.root {
+        return Ok((early, None));
+    }
+    if let Some(embryo) = early {
+        if let Some(block) = embryo.block
+            && let Some(lease) = idmap::lease_block(layout, id, block)?
+        {
+            return Ok((Some(embryo), Some(lease)));
+        }
+        embryo.end();
+    }
+    Ok((None, Some(idmap::lease(layout, id)?)))
 }
 
 /// Takes the new process from its first breath to being on record.
 fn bring_up(
-    spec: &LaunchSpec,
+    birth: &Birth,
+    fds: &[BorrowedFd<'_>],
     prepared: &Prepared,
     home: &Home,
-    process: &Process<'_>,
-    lease: Option<&idmap::Lease>,
+    embryo: &Embryo,
     limits: Vec<sandboxer_model::isolation::Limit>,
     me: ProcessRef,
 ) -> Result<Launched, NativeError> {
-    let link = process.link;
-    idmap::write_maps(process.pid, lease)?;
-    wire::send(link.as_fd(), b"go", &[]).tried("start the sandbox's first process")?;
+    let (link, spec) = (&embryo.link, &birth.spec);
+    let message = serde_json::to_vec(birth).map_err(|error| NativeError::new(Kind::Failed, error.to_string()))?;
+    wire::send(link.as_fd(), &message, fds).tried("tell the sandbox's first process what it is")?;
     if !wire::wait_readable(link.as_fd(), SETUP_TIMEOUT).tried("wait for the sandbox's first process")? {
         return Err(NativeError::new(
             Kind::Timeout,
@@ -268,7 +251,7 @@ fn bring_up(
             format!("`{}` is missing: {}", weak.name, weak.detail),
         ));
     }
-    let init = ProcessRef::of(process.pid, &prepared.boot)
+    let init = ProcessRef::of(embryo.pid, &prepared.boot)
         .ok_or_else(|| NativeError::new(Kind::Failed, "the sandbox's first process ended at once"))?;
     let has_workspace = spec.workspace.access != crate::spec::Access::None;
     let answer = Launched {
@@ -287,11 +270,11 @@ fn bring_up(
 }
 
 /// A directory on the host for writable files.
-fn open_disk(home: &Home, lease: Option<&idmap::Lease>, sources: &mut Sources) -> Result<(), NativeError> {
+fn open_disk(home: &Home, lease: Option<&Lease>, sources: &mut Sources) -> Result<(), NativeError> {
     let disk = home.disk();
     files::make_private_dir(&disk).tried("make the writable directory")?;
     if let Some(lease) = lease {
-        std::os::unix::fs::chown(&disk, Some(lease.first()), Some(lease.first()))
+        std::os::unix::fs::chown(&disk, Some(lease.block.first()), Some(lease.block.first()))
             .tried("hand over the writable directory")?;
         let path = sys::cpath(&disk).tried("read the path of the writable directory")?;
         sources.disk = Some(sys::clone_tree(&path, sys::Recursive::No).tried("open the writable directory")?);

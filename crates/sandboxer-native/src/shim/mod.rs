@@ -1,5 +1,6 @@
 //! The keeper of one sandbox on the host: starts pid 1, watches it, cleans up after it. It outlives its caller.
 
+mod embryo;
 pub(crate) mod launch;
 mod limits;
 mod supervise;
@@ -9,7 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup::Hierarchies;
+use crate::idmap::Block;
 use crate::seccomp::Filter;
+use crate::shim::embryo::Embryo;
 use crate::spec::{FromShim, ToShim};
 use crate::sys;
 use crate::wire;
@@ -22,6 +25,7 @@ pub(crate) struct Prepared {
     pub(crate) root: bool,
     pub(crate) hierarchies: Hierarchies,
     pub(crate) boot: String,
+    pub(crate) filter: Filter,
 }
 
 /// The shim's whole life. Its standard input is a socket to the caller.
@@ -33,24 +37,35 @@ pub(crate) fn main() -> i32 {
         Err(_) => return 1,
     }
     let Some(caller) = detach() else { return 1 };
-    let prepared = Prepared {
-        root: rustix::process::geteuid().is_root(),
-        hierarchies: Hierarchies::detect(rustix::process::geteuid().is_root()),
-        boot: crate::identity::boot_id(),
-    };
     let filter = Filter::compile();
+    let root = rustix::process::geteuid().is_root();
+    let hierarchies = Hierarchies::detect(root);
+    // Where the group must be known at birth, there is nothing to start ahead.
+    let early = match &filter {
+        Ok(filter) if hierarchies.v2.is_none() => Embryo::start(filter, root.then(Block::any), None).ok(),
+        _ => None,
+    };
+    let boot = crate::identity::boot_id();
     // Nothing was touched so far. A caller that goes away now leaves nothing.
     let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else {
         return 0;
     };
-    let launched = filter.and_then(|filter| launch::launch(&spec, &prepared, filter));
+    let launched = filter.and_then(|filter| {
+        let prepared = Prepared {
+            root,
+            hierarchies,
+            boot,
+            filter,
+        };
+        launch::launch(&spec, &prepared, early)
+    });
     match launched {
         Ok(launched) => {
             // Only now: the id maps of a child of a closed process could not be written without root.
             let _ = sys::set_not_dumpable();
             let answer = FromShim::Launched(Box::new(launched.answer.clone()));
             let _ = wire::send_json(caller.as_fd(), &answer);
-            supervise::run(caller, launched, prepared)
+            supervise::run(caller, launched)
         }
         Err(error) => {
             let _ = wire::send_json(caller.as_fd(), &FromShim::Refused(error));

@@ -14,7 +14,6 @@ use crate::fence;
 use crate::files;
 use crate::identity;
 use crate::reap;
-use crate::shim::Prepared;
 use crate::shim::launch::Kept;
 use crate::spec::{EXIT_DEADLINE, EndedRecord, FromShim, How, ToShim};
 use crate::sys::{self, ChildEnd};
@@ -25,7 +24,7 @@ use crate::wire;
 const MAX_CALLERS: usize = 64;
 
 /// Keeps the sandbox until it ends; the exit code of the keeper.
-pub(crate) fn run(caller: OwnedFd, kept: Kept, _prepared: Prepared) -> i32 {
+pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
     let mut callers = vec![caller];
     let mut watch = watchdog::Watch::new(&kept);
     loop {

@@ -1,0 +1,76 @@
+//! The first process of a sandbox before it knows which: namespaces and the unchanging part of its root are made while
+//! the caller is still writing down its intent. It holds nothing that outlives it, and ends when its keeper does.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::error::{Kind, NativeError, Tried};
+use crate::idmap::{self, Block};
+use crate::init;
+use crate::seccomp::Filter;
+use crate::sys::{self, Cloned};
+use crate::wire;
+
+/// The first process of a sandbox, waiting for its birth.
+pub(crate) struct Embryo {
+    pub(crate) pid: i32,
+    pub(crate) fd: OwnedFd,
+    pub(crate) link: OwnedFd,
+    /// The block of host ids it was mapped to.
+    pub(crate) block: Option<Block>,
+}
+
+impl Embryo {
+    /// Starts one. A version-2 group must be known now, since only a new process joins one cheaply.
+    pub(crate) fn start(
+        filter: &Filter,
+        block: Option<Block>,
+        cgroup: Option<BorrowedFd<'_>>,
+    ) -> Result<Embryo, NativeError> {
+        let (link, theirs) = wire::pair().tried("make a socket pair")?;
+        let mut namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+        for (name, flag) in [
+            ("network_namespace", libc::CLONE_NEWNET),
+            ("ipc_namespace", libc::CLONE_NEWIPC),
+            ("uts_namespace", libc::CLONE_NEWUTS),
+        ] {
+            if !crate::weaken::is_off(name) {
+                namespaces |= flag;
+            }
+        }
+        let cloned = sys::clone_process(u64::from(namespaces.cast_unsigned()), cgroup).map_err(|error| {
+            NativeError::new(
+                Kind::MissingPrerequisite,
+                format!("cannot make namespaces for a sandbox: {error}"),
+            )
+            .hint("run `sandboxer doctor`: it says what forbids user namespaces here and how to allow them")
+        })?;
+        match cloned {
+            Cloned::Child => {
+                drop(link);
+                init::run(theirs, filter, block.is_some())
+            }
+            Cloned::Parent(pid, fd) => {
+                drop(theirs);
+                let embryo = Embryo { pid, fd, link, block };
+                match embryo.open_eyes() {
+                    Ok(()) => Ok(embryo),
+                    Err(error) => {
+                        embryo.end();
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_eyes(&self) -> Result<(), NativeError> {
+        idmap::write_maps(self.pid, self.block)?;
+        wire::send(self.link.as_fd(), b"go", &[]).tried("start the sandbox's first process")
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.fd, rustix::process::Signal::KILL);
+        let _ = sys::reap(self.pid, true);
+    }
+}
