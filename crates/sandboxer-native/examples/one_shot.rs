@@ -17,7 +17,7 @@ fn main() {
     let mut all = Vec::new();
     for n in 0..rounds {
         let t = Instant::now();
-        let spare = runtime.spare().unwrap();
+        let spare = if std::env::var_os("EXEC").is_some() { runtime.spare() } else { sandboxer_native::Spare::fork() }.unwrap();
         let t1 = t.elapsed();
         let spec = LaunchSpec {
             id: format!("sbx-try{n}"),
@@ -25,27 +25,48 @@ fn main() {
             epoch: 1,
             root: root.clone(),
             ttl_secs: 60,
-            limits: Limits { cpu: None, memory_mb: Some(256), disk_mb: Some(64), pids: Some(64) },
+            limits: Limits {
+                cpu: None,
+                memory_mb: Some(256),
+                disk_mb: Some(64),
+                pids: Some(64),
+            },
             strict: false,
-            workspace: Workspace { source: repo.clone(), access: Access::Rw },
+            workspace: Workspace {
+                source: repo.clone(),
+                access: Access::Rw,
+            },
         };
         let launch = runtime.launch(&spec, Some(spare)).unwrap_or_else(|e| panic!("{e:?}"));
         let t2 = t.elapsed();
         let (i, o, e) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let mut run = runtime
-            .exec(&spec.id, Command {
-                argv: if argv.is_empty() { vec![b"true".to_vec()] } else { argv.clone() },
-                env: vec![],
-                cwd: None,
-                io: CommandIo::Pipes([i.as_fd(), o.as_fd(), e.as_fd()]),
-            })
+            .exec(
+                &spec.id,
+                Command {
+                    argv: if argv.is_empty() {
+                        vec![b"true".to_vec()]
+                    } else {
+                        argv.clone()
+                    },
+                    env: vec![],
+                    cwd: None,
+                    io: CommandIo::Pipes([i.as_fd(), o.as_fd(), e.as_fd()]),
+                },
+            )
             .unwrap();
         let exit = run.wait();
         let t3 = t.elapsed();
-        let (report, usage) = runtime.destroy(&spec.id, 1, launch.keeper, Duration::from_secs(10)).unwrap();
+        let (report, usage) = runtime
+            .destroy(&spec.id, 1, launch.keeper, Duration::from_secs(10))
+            .unwrap();
         let t4 = t.elapsed();
         if rounds == 1 {
-            eprintln!("{exit:?}\n{:#?}\n{:#?}\n{report:#?}\n{usage:?}", launch.launched, runtime.observe(&spec.id));
+            eprintln!(
+                "{exit:?}\n{:#?}\n{:#?}\n{report:#?}\n{usage:?}",
+                launch.launched,
+                runtime.observe(&spec.id)
+            );
         }
         all.push([t1, t2 - t1, t3 - t2, t4 - t3, t4]);
     }

@@ -84,3 +84,21 @@ impl ProcessRef {
         self.open(boot).is_some()
     }
 }
+
+/// How many threads this process has.
+pub(crate) fn threads() -> Option<u64> {
+    let text = files::read_text("/proc/self/stat", 4096).ok()?;
+    text.get(text.rfind(')')? + 2..)?.split(' ').nth(17)?.parse().ok()
+}
+
+/// Where this process's arguments and environment are in its memory: first address, and the one after the last.
+pub(crate) fn argument_area() -> Option<(usize, usize)> {
+    let text = files::read_text("/proc/self/stat", 4096).ok()?;
+    let mut fields = text
+        .get(text.rfind(')')? + 2..)?
+        .split(' ')
+        .skip(45)
+        .map(|field| field.trim().parse::<usize>().ok());
+    let (arguments, _, _, environment_end) = (fields.next()??, fields.next()??, fields.next()??, fields.next()??);
+    (arguments != 0 && environment_end > arguments).then_some((arguments, environment_end))
+}

@@ -40,7 +40,7 @@ mod weaken;
 mod wire;
 
 pub use error::{Kind, NativeError};
-pub use runtime::Runtime;
+pub use runtime::{Runtime, Spare};
 
 /// First thing in `main`: becomes a keeper when started as one. `Some` is the exit code.
 pub fn internal_entry() -> Option<i32> {

@@ -44,6 +44,42 @@ pub struct Runtime {
 #[derive(Debug)]
 pub struct Spare {
     socket: OwnedFd,
+    /// The keeper's short-lived parent, to be reaped.
+    parent: Option<std::process::Child>,
+}
+
+impl Spare {
+    /// Starts a keeper as a copy of this process, in a third of the time of a program start.
+    ///
+    /// # Errors
+    /// This process has several threads.
+    pub fn fork() -> Result<Spare, NativeError> {
+        Ok(Spare {
+            socket: shim::fork_keeper()?,
+            parent: None,
+        })
+    }
+
+    /// Hands over the socket, once the keeper's parent is gone.
+    fn into_socket(mut self) -> Result<OwnedFd, NativeError> {
+        let socket = self.socket.try_clone().tried("copy a descriptor")?;
+        self.reap();
+        Ok(socket)
+    }
+
+    fn reap(&mut self) {
+        // It ended with its first instructions; what is waited for is at most that.
+        if let Some(mut parent) = self.parent.take() {
+            let _ = parent.wait();
+        }
+    }
+}
+
+/// Reaps the keeper's parent, so that an unused spare leaves no zombie. The keeper itself ends by its closed socket.
+impl Drop for Spare {
+    fn drop(&mut self) {
+        self.reap();
+    }
 }
 
 /// The way to the keeper of a sandbox that this process made.
@@ -113,14 +149,11 @@ impl Runtime {
             .stdin(std::process::Stdio::from(theirs))
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
-        let mut child = command.spawn().tried("start the sandbox's keeper")?;
-        // The keeper leaves its parent at once, so there is nobody to wait for later.
-        let pid = i32::try_from(child.id()).unwrap_or(0);
-        match child.try_wait() {
-            Ok(Some(_)) => {}
-            _ => forget_later(pid),
-        }
-        Ok(Spare { socket: ours })
+        let parent = command.spawn().tried("start the sandbox's keeper")?;
+        Ok(Spare {
+            socket: ours,
+            parent: Some(parent),
+        })
     }
 
     /// What would hold each limit here.
@@ -149,7 +182,7 @@ impl Runtime {
             Some(spare) => spare,
             None => self.spare()?,
         };
-        let socket = spare.socket;
+        let socket = spare.into_socket()?;
         wire::send_json(socket.as_fd(), &ToShim::Launch(Box::new(spec.clone()))).tried("ask the keeper")?;
         match answer(socket.as_fd(), LAUNCH_TIMEOUT)? {
             FromShim::Launched(launched) => Ok(Launch {
@@ -497,14 +530,6 @@ fn check_source(spec: &LaunchSpec) -> Result<(), NativeError> {
         .hint("give an existing directory: --input repo=DIR")),
         _ => Ok(()),
     }
-}
-
-/// Reaps the keeper's short-lived parent without making the caller wait for it.
-fn forget_later(pid: i32) {
-    // It ends within its first instructions; the thread is gone with it.
-    let _ = std::thread::Builder::new().stack_size(32 << 10).spawn(move || {
-        let _ = crate::sys::reap(pid, true);
-    });
 }
 
 /// Ends a keeper that hangs.

@@ -283,6 +283,33 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets commands have every capability of this process.
+#[cfg(feature = "weaken")]
+pub(crate) fn pass_on_capabilities() -> io::Result<()> {
+    let header = [0x2008_0522u32, 0];
+    let mut data = [0u32; 6];
+    // SAFETY: version 3 takes a header of two words and two triples of words; the second call reads what the first
+    // wrote.
+    unsafe {
+        check(libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()))?;
+        // Words 1 and 4 are what is permitted, 2 and 5 what is inheritable.
+        (data[2], data[5]) = (data[1], data[4]);
+        check(libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()))?;
+    }
+    for capability in 0..64 {
+        let _ = prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, capability, 0, 0);
+    }
+    Ok(())
+}
+
+/// Makes the current directory the root, with the old one still in reach of those who may change theirs.
+#[cfg(feature = "weaken")]
+pub(crate) fn chroot_here() -> io::Result<()> {
+    // SAFETY: the path is a valid C string.
+    check(i64::from(unsafe { libc::chroot(c".".as_ptr()) }))?;
+    Ok(())
+}
+
 /// Closes every descriptor from `first` to `last`, both included.
 pub(crate) fn close_range(first: u32, last: u32) -> io::Result<()> {
     if first > last {
@@ -399,6 +426,34 @@ pub(crate) fn ignore_signal(signal: i32) {
     unsafe {
         libc::signal(signal, libc::SIG_IGN);
     }
+}
+
+/// Gives a signal its default effect.
+pub(crate) fn default_signal(signal: i32) {
+    // SAFETY: the default disposition has no preconditions.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+    }
+}
+
+/// Overwrites the arguments and the environment this process was started with, which `/proc` shows and which may hold
+/// secrets, and leaves a name in their place. Nothing may read them afterwards.
+pub(crate) fn forget_arguments(name: &CStr) -> io::Result<()> {
+    let missing = || io::Error::from_raw_os_error(libc::ENODATA);
+    let (start, end) = crate::identity::argument_area().ok_or_else(missing)?;
+    let length = end - start;
+    // SAFETY: the kernel put the strings there, one after the other, in this process's own writable stack, and says so
+    // itself. This process has one thread, and its copy of these strings is not read again: a keeper takes its orders
+    // from a socket.
+    unsafe {
+        let area = std::slice::from_raw_parts_mut(start as *mut u8, length);
+        area.fill(0);
+        let name = name.to_bytes();
+        let shown = name.len().min(length.saturating_sub(1));
+        area[..shown].copy_from_slice(&name[..shown]);
+        libc::prctl(libc::PR_SET_NAME, c"sandboxer-keep".as_ptr());
+    }
+    Ok(())
 }
 
 /// Sends a signal; a negative pid means a process group, -1 everything this process may signal.

@@ -23,3 +23,15 @@ pub(crate) fn inherited_environment() -> Vec<(&'static str, String)> {
         Vec::new()
     }
 }
+
+/// The same sandbox without the limits that a test switched off.
+#[cfg(feature = "weaken")]
+pub(crate) fn without_limits(spec: &crate::spec::LaunchSpec) -> crate::spec::LaunchSpec {
+    let mut spec = spec.clone();
+    let limits = &mut spec.limits;
+    limits.cpu = limits.cpu.filter(|_| !is_off("limits_cpu"));
+    limits.memory_mb = limits.memory_mb.filter(|_| !is_off("limits_memory"));
+    limits.disk_mb = limits.disk_mb.filter(|_| !is_off("limits_disk"));
+    limits.pids = limits.pids.filter(|_| !is_off("limits_pids"));
+    spec
+}

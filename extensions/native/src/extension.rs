@@ -57,11 +57,12 @@ impl NativeExtension {
     }
 
     /// Starts a keeper that the next provision will use, beside whatever the caller does until then. One that is not
-    /// used ends with this process and leaves nothing.
+    /// used ends with this process and leaves nothing. For processes that end soon: while they have one thread, the
+    /// keeper is a copy of them and stays their child.
     pub fn prewarm(&self) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.is_none() {
-            *spare = self.runtime.spare().ok();
+            *spare = Spare::fork().or_else(|_| self.runtime.spare()).ok();
         }
     }
 
@@ -73,7 +74,17 @@ impl NativeExtension {
     }
 }
 
-/// Runs what waits for the kernel or another process without holding up other tasks.
+/// Runs what waits a few milliseconds for the kernel: on the spot in a process that does one thing, such as the command
+/// line, where a second thread would cost more than it saves.
+pub(crate) async fn brief<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExtensionError> {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::CurrentThread) => Ok(work()),
+        _ => blocking(work).await,
+    }
+}
+
+/// Runs what waits for another process without holding up other tasks.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ExtensionError> {
@@ -152,9 +163,7 @@ impl Extension for NativeExtension {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         let runtime = self.runtime.clone();
         let id = spec.id.clone();
-        let launch = blocking(move || runtime.launch(&spec, spare))
-            .await?
-            .map_err(translate)?;
+        let launch = brief(move || runtime.launch(&spec, spare)).await?.map_err(translate)?;
         if let Some(keeper) = launch.keeper {
             self.keep(&id, keeper);
             self.fresh
@@ -187,7 +196,7 @@ impl Extension for NativeExtension {
         let id = target.sandbox_id.to_string();
         let keeper = self.keepers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let (runtime, epoch, timeout) = (self.runtime.clone(), call.epoch.0, call.timeout);
-        let (report, _) = blocking(move || runtime.destroy(&id, epoch, keeper, timeout))
+        let (report, _) = brief(move || runtime.destroy(&id, epoch, keeper, timeout))
             .await?
             .map_err(translate)?;
         Ok(report)

@@ -54,7 +54,9 @@ fn main() -> ExitCode {
         all.push(Trial::test(format!("own_user::{name}"), move || as_own_user(name)));
         if root {
             let program = program.clone();
-            all.push(Trial::test(format!("plain_user::{name}"), move || as_plain_user(&program, name)));
+            all.push(Trial::test(format!("plain_user::{name}"), move || {
+                as_plain_user(&program, name)
+            }));
         }
     }
     if !root {

@@ -48,11 +48,19 @@ pub(crate) fn seal(limits: &ProcessLimits, filter: &Filter, rootful: bool) -> Re
         sys::drop_capabilities().tried("drop capabilities")?;
         enforced("capabilities", "none, and none can be had");
     }
+    #[cfg(feature = "weaken")]
+    if weaken::is_off("capabilities") {
+        sys::pass_on_capabilities().tried("pass capabilities on to commands")?;
+    }
     if !weaken::is_off("no_new_privs") {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).tried("set no_new_privs")?;
         enforced("no_new_privs", "set-user-id programs gain nothing");
     }
     sys::set_not_dumpable().tried("close pid 1 to its children")?;
+    #[cfg(feature = "weaken")]
+    if weaken::is_off("dumpable") {
+        sys::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0).tried("open pid 1 to its children")?;
+    }
     if !weaken::is_off("landlock") {
         report.push(landlock_rules()?);
     }

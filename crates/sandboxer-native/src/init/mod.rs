@@ -79,8 +79,12 @@ fn prepare(rootful: bool) -> Result<OwnedFd, NativeError> {
     if rootful {
         sys::become_user(0, 0, true).tried("become root of the user namespace")?;
     }
-    sys::set_hostname("sandbox").tried("set the host name")?;
-    bring_loopback_up()?;
+    if !weaken::is_off("uts_namespace") {
+        sys::set_hostname("sandbox").tried("set the host name")?;
+    }
+    if !weaken::is_off("network_namespace") {
+        bring_loopback_up()?;
+    }
     rootfs::prepare()?;
     Ok(signals)
 }

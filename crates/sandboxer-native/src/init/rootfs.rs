@@ -173,8 +173,6 @@ fn etc() -> Result<(), NativeError> {
         "ssl/openssl.cnf",
         "localtime",
         "pki/tls/certs",
-        "mime.types",
-        "magic",
     ] {
         let host = Path::new("/etc").join(name);
         // `localtime` is a link into /usr, which is shown whole.

@@ -27,8 +27,9 @@ impl Embryo {
         cgroup: Option<BorrowedFd<'_>>,
     ) -> Result<Embryo, NativeError> {
         let (link, theirs) = wire::pair().tried("make a socket pair")?;
-        let mut namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+        let mut namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
         for (name, flag) in [
+            ("pid_namespace", libc::CLONE_NEWPID),
             ("network_namespace", libc::CLONE_NEWNET),
             ("ipc_namespace", libc::CLONE_NEWIPC),
             ("uts_namespace", libc::CLONE_NEWUTS),

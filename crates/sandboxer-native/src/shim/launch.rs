@@ -46,6 +46,8 @@ const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes the sandbox. What was made before a failure is removed before the failure is reported.
 pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embryo>) -> Result<Kept, NativeError> {
+    #[cfg(feature = "weaken")]
+    let spec = &crate::weaken::without_limits(spec);
     let layout = Layout::new(&spec.root);
     layout
         .prepare()
@@ -232,7 +234,9 @@ fn bring_up(
             ));
         }
     };
-    if let Some(broken) = attestations.iter().find(|attestation| !attestation.held) {
+    if let Some(broken) = attestations.iter().find(|attestation| !attestation.held)
+        && !crate::weaken::is_off("attestation")
+    {
         return Err(NativeError::new(
             Kind::CannotEnforce,
             format!(

@@ -5,11 +5,13 @@ pub(crate) mod launch;
 mod limits;
 mod supervise;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup::Hierarchies;
+use crate::error::{Kind, NativeError, Tried};
+use crate::identity;
 use crate::idmap::Block;
 use crate::seccomp::Filter;
 use crate::shim::embryo::Embryo;
@@ -28,7 +30,7 @@ pub(crate) struct Prepared {
     pub(crate) filter: Filter,
 }
 
-/// The shim's whole life. Its standard input is a socket to the caller.
+/// The life of a keeper that was started as a program of its own. Its standard input is a socket to the caller.
 pub(crate) fn main() -> i32 {
     // The caller must not have to wait for us: our parent ends at once, so nobody's child is left behind.
     match sys::fork() {
@@ -36,35 +38,56 @@ pub(crate) fn main() -> i32 {
         Ok(Some(_)) => return 0,
         Err(_) => return 1,
     }
-    let Some(caller) = detach() else { return 1 };
-    let filter = Filter::compile();
+    detach(sys::take_stdin()).map_or(1, keep)
+}
+
+/// Starts a keeper as a copy of this process: a third of the time of a program start. Only for a process with one
+/// thread that ends soon itself; the copy forgets its arguments and environment. The socket to it is returned.
+pub(crate) fn fork_keeper() -> Result<OwnedFd, NativeError> {
+    if identity::threads() != Some(1) {
+        return Err(NativeError::new(
+            Kind::Failed,
+            "a process with several threads cannot be copied",
+        ));
+    }
+    let (ours, theirs) = wire::pair().tried("make a socket pair")?;
+    match sys::fork().tried("start the sandbox's keeper")? {
+        Some(_) => Ok(ours),
+        None => {
+            drop(ours);
+            let _ = sys::forget_arguments(c"sandboxer-keeper");
+            sys::exit_now(detach(theirs).map_or(1, keep))
+        }
+    }
+}
+
+/// Waits for something to keep, makes it, keeps it.
+fn keep(caller: OwnedFd) -> i32 {
     let root = rustix::process::geteuid().is_root();
     let hierarchies = Hierarchies::detect(root);
+    let filter = Filter::compile();
     // Where the group must be known at birth, there is nothing to start ahead.
-    let early = match &filter {
-        Ok(filter) if hierarchies.v2.is_none() => Embryo::start(filter, root.then(Block::any), None).ok(),
-        _ => None,
+    let early = match hierarchies.v2 {
+        None => Embryo::start(&filter, root.then(Block::any), None).ok(),
+        Some(_) => None,
     };
-    let boot = crate::identity::boot_id();
+    let boot = identity::boot_id();
     // Nothing was touched so far. A caller that goes away now leaves nothing.
     let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else {
         return 0;
     };
-    let launched = filter.and_then(|filter| {
-        let prepared = Prepared {
-            root,
-            hierarchies,
-            boot,
-            filter,
-        };
-        launch::launch(&spec, &prepared, early)
-    });
-    match launched {
+    let prepared = Prepared {
+        root,
+        hierarchies,
+        boot,
+        filter,
+    };
+    match launch::launch(&spec, &prepared, early) {
         Ok(launched) => {
-            // Only now: the id maps of a child of a closed process could not be written without root.
-            let _ = sys::set_not_dumpable();
             let answer = FromShim::Launched(Box::new(launched.answer.clone()));
             let _ = wire::send_json(caller.as_fd(), &answer);
+            // Only now: the id maps of a child of a closed process could not be written without root.
+            let _ = sys::set_not_dumpable();
             supervise::run(caller, launched)
         }
         Err(error) => {
@@ -75,18 +98,22 @@ pub(crate) fn main() -> i32 {
 }
 
 /// Leaves the caller's session, terminal and directory, and holds nothing of it but the socket.
-fn detach() -> Option<OwnedFd> {
+fn detach(socket: OwnedFd) -> Option<OwnedFd> {
     rustix::process::setsid().ok()?;
     rustix::process::chdir("/").ok()?;
     rustix::process::umask(Mode::from_raw_mode(0o077));
     sys::ignore_signal(libc::SIGPIPE);
     sys::ignore_signal(libc::SIGHUP);
-    let _ = sys::close_range(3, u32::MAX);
-    let socket = rustix::io::fcntl_dupfd_cloexec(sys::take_stdin(), 3).ok()?;
-    // Descriptor 0 is free again: it must not become something else.
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).ok()?;
-    if std::os::fd::AsRawFd::as_raw_fd(&null) == 0 {
-        std::mem::forget(null);
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT] {
+        sys::default_signal(signal);
+    }
+    let socket = rustix::io::fcntl_dupfd_cloexec(socket, 10).ok()?;
+    let number = socket.as_raw_fd().cast_unsigned();
+    sys::close_range(3, number - 1).ok()?;
+    sys::close_range(number + 1, u32::MAX).ok()?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    for standard in 0..3 {
+        sys::dup_onto(null.as_fd(), standard).ok()?;
     }
     Some(socket)
 }
