@@ -14,14 +14,13 @@ pub(crate) fn is_off(protection: &str) -> bool {
 }
 
 /// What the shim inherits of the caller's environment: nothing, but for the switches of a test build.
-pub(crate) fn inherited_environment() -> Vec<(&'static str, String)> {
-    if cfg!(feature = "weaken") {
-        std::env::var("SBX_WEAKEN")
-            .map(|value| vec![("SBX_WEAKEN", value)])
-            .unwrap_or_default()
-    } else {
-        Vec::new()
+pub(crate) fn inherited_environment() -> Vec<(String, String)> {
+    if !cfg!(feature = "weaken") {
+        return Vec::new();
     }
+    std::env::vars()
+        .filter(|(name, _)| name == "SBX_WEAKEN" || is_off("clean_environment"))
+        .collect()
 }
 
 /// The same sandbox without the limits that a test switched off.

@@ -116,7 +116,9 @@ fn be_born(
         tmpfs_mb: birth.tmpfs_mb,
     };
     cgroup::enter(&doors).tried("join the control groups")?;
-    sys::unshare(libc::CLONE_NEWCGROUP).tried("make a cgroup namespace")?;
+    if !weaken::is_off("cgroup_namespace") {
+        sys::unshare(libc::CLONE_NEWCGROUP).tried("make a cgroup namespace")?;
+    }
     rootfs::finish(&birth.spec, &sources, rootful)?;
     let attestations = attest::network();
     let mut mechanisms = namespace_mechanisms(rootful);

@@ -74,6 +74,10 @@ pub(crate) fn finish(spec: &LaunchSpec, sources: &Sources, rootful: bool) -> Res
         root.tried("make the new root read-only")?;
     }
     rustix::process::chdir(BASE).tried("enter the new root")?;
+    #[cfg(feature = "weaken")]
+    if weaken::is_off("pivot_root") {
+        return sys::chroot_here().tried("switch to the new root");
+    }
     sys::pivot_root_here().tried("switch to the new root")?;
     rustix::process::chdir("/").tried("enter the new root")
 }
@@ -203,14 +207,16 @@ fn etc() -> Result<(), NativeError> {
 
 fn dev() -> Result<(), NativeError> {
     make_dir(&at("dev")).tried("make /dev")?;
-    for (name, major, minor) in [
+    let devices = [
         ("null", 1, 3),
         ("zero", 1, 5),
         ("full", 1, 7),
         ("random", 1, 8),
         ("urandom", 1, 9),
         ("tty", 5, 0),
-    ] {
+    ];
+    let more = weaken::is_off("devices").then_some(("kmsg", 1, 11));
+    for (name, major, minor) in devices.into_iter().chain(more) {
         let tree = sys::cpath(&Path::new("/dev").join(name)).and_then(|path| sys::clone_tree(&path, Recursive::No));
         let tree = tree.tried(&format!("open /dev/{name}"))?;
         // The thing itself is checked, through the descriptor that gets mounted, so a link or a swapped node is
@@ -254,6 +260,9 @@ fn dev() -> Result<(), NativeError> {
 fn proc() -> Result<(), NativeError> {
     make_dir(&at("proc")).tried("make /proc")?;
     let flags = (libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC) as u64;
+    if weaken::is_off("pid_namespace") {
+        return bind(Path::new("/proc"), &at("proc"), 0, Recursive::Yes).tried("show the host's /proc");
+    }
     mount(c"proc", &at("proc"), c"proc", flags, "").map_err(|error| {
         NativeError::new(Kind::MissingPrerequisite, format!("cannot mount /proc: {error}"))
             .hint("inside another container /proc is often partly covered, and the kernel then refuses a fresh one; run sandboxer on the host, or give the outer container an uncovered /proc")
@@ -367,6 +376,11 @@ impl Builder<'_> {
         for (name, target) in [("tmp", "tmp"), ("home", HOME), ("shm", "dev/shm")] {
             make_dir(&at(target)).tried("make a writable directory")?;
             let no_programs = if name == "shm" { MOUNT_NOEXEC } else { 0 };
+            if weaken::is_off("private_tmp") && name != "home" {
+                let host = Path::new("/").join(target);
+                bind(&host, &at(target), 0, Recursive::No).tried("show the host's directory")?;
+                continue;
+            }
             bind(
                 &scratch.join(name),
                 &at(target),
@@ -391,6 +405,9 @@ impl Builder<'_> {
             _ => make_dir(&target).tried("make the workspace")?,
         }
         match (self.spec.workspace.access, source) {
+            (_, Some(tree)) if weaken::is_off("overlay") => sys::cpath(&target)
+                .and_then(|path| sys::attach(tree.as_fd(), &path))
+                .tried("show the workspace"),
             (Access::Rw, Some(tree)) => {
                 sys::mount_set(tree.as_fd(), read_only).tried("open the workspace")?;
                 sys::cpath(lower)
