@@ -17,7 +17,12 @@ fn main() {
     let mut all = Vec::new();
     for n in 0..rounds {
         let t = Instant::now();
-        let spare = if std::env::var_os("EXEC").is_some() { runtime.spare() } else { sandboxer_native::Spare::fork() }.unwrap();
+        let spare = if std::env::var_os("EXEC").is_some() {
+            runtime.spare()
+        } else {
+            sandboxer_native::Spare::fork()
+        }
+        .unwrap();
         let t1 = t.elapsed();
         let spec = LaunchSpec {
             id: format!("sbx-try{n}"),

@@ -26,6 +26,12 @@ const V2_CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 const OURS: &str = "sandboxer";
 
 impl Hierarchies {
+    /// Whether this machine has the unified hierarchy alone, which a new process has to be born into.
+    pub(crate) fn is_unified() -> bool {
+        const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+        rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type.cast_unsigned() == CGROUP2_SUPER_MAGIC)
+    }
+
     /// Finds them.
     pub(crate) fn detect(root: bool) -> Hierarchies {
         let Ok(mounts) = files::read_text("/proc/self/mountinfo", 1 << 20) else {

@@ -158,7 +158,7 @@ fn overlay() -> Check {
     const NAME: &str = "overlay";
     let mounted = try_in(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, || {
         let dirs = ["/tmp/l", "/tmp/u", "/tmp/w", "/tmp/m"];
-        sys::mount(c"none", c"/", c"", (libc::MS_REC | libc::MS_PRIVATE) as u64, c"").is_ok()
+        sys::mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c"").is_ok()
             && sys::mount(c"tmpfs", c"/tmp", c"tmpfs", 0, c"size=1m").is_ok()
             && dirs.iter().all(|dir| std::fs::create_dir(dir).is_ok())
             && sys::mount(

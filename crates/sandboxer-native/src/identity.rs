@@ -49,7 +49,7 @@ pub(crate) fn boot_id() -> String {
 
 /// State letter and start time of a process.
 fn stat(pid: i32) -> Option<(char, u64)> {
-    let text = files::read_text(&format!("/proc/{pid}/stat"), 4096).ok()?;
+    let text = files::read_text(format!("/proc/{pid}/stat"), 4096).ok()?;
     // The name may hold spaces and brackets: fields are counted from its closing one.
     let rest = text.get(text.rfind(')')? + 2..)?;
     let mut fields = rest.split(' ');

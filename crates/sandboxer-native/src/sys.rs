@@ -297,7 +297,13 @@ pub(crate) fn pass_on_capabilities() -> io::Result<()> {
         check(libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()))?;
     }
     for capability in 0..64 {
-        let _ = prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, capability, 0, 0);
+        let _ = prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_RAISE as u64,
+            capability,
+            0,
+            0,
+        );
     }
     Ok(())
 }
@@ -463,20 +469,61 @@ pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// `execve`; returns only on failure.
-pub(crate) fn exec(program: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
-    let pointers = |list: &[CString]| {
-        list.iter()
-            .map(|s| s.as_ptr())
+/// A list of C strings as `execve` wants it.
+pub(crate) struct StringList {
+    /// What the pointers point to.
+    _strings: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl StringList {
+    pub(crate) fn new(strings: Vec<CString>) -> StringList {
+        let pointers = strings
+            .iter()
+            .map(|string| string.as_ptr())
             .chain(std::iter::once(std::ptr::null()))
-            .collect::<Vec<_>>()
-    };
-    let (argv, env) = (pointers(argv), pointers(env));
-    // SAFETY: both lists end in null and hold valid C strings.
+            .collect();
+        StringList {
+            _strings: strings,
+            pointers,
+        }
+    }
+}
+
+/// `execve`; returns only on failure. Allocates nothing.
+pub(crate) fn exec(program: &CStr, argv: &StringList, env: &StringList) -> io::Error {
+    // SAFETY: both lists end in null and hold valid C strings, which live as long as the lists.
     unsafe {
-        libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr());
+        libc::execve(program.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr());
     }
     io::Error::last_os_error()
+}
+
+/// Starts a process that borrows this one's memory, which waits until the other becomes a program or ends. Copying even
+/// a small process costs more than starting a small program. `work` runs in the new process and returns its exit code;
+/// it must not allocate, since nobody would free that.
+pub(crate) fn start_borrowing(work: &mut dyn FnMut() -> i32) -> io::Result<i32> {
+    const STACK: usize = 64 << 10;
+    extern "C" fn enter(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the pointer is to a reference on the stack of the caller, who waits until we are done with it.
+        let work = unsafe { &mut *argument.cast::<&mut dyn FnMut() -> i32>() };
+        work()
+    }
+    let mut stack: Vec<std::mem::MaybeUninit<u128>> = Vec::with_capacity(STACK / size_of::<u128>());
+    let mut work = work;
+    // SAFETY: the stack grows down from its end, which is aligned to 16 bytes; it and the closure outlive the other
+    // process's use of them, since VFORK lets this one wait for exec or exit. Signals are blocked here, so no handler
+    // runs on the shared memory.
+    let pid = check(i64::from(unsafe {
+        let top = stack.as_mut_ptr().add(stack.capacity()).cast();
+        libc::clone(
+            enter,
+            top,
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut work).cast(),
+        )
+    }))?;
+    Ok(i32::try_from(pid).unwrap_or(i32::MAX))
 }
 
 /// Makes a terminal the controlling one of this session.

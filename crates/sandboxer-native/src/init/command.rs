@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::exec_wire::{ExecSpec, Stdio};
 use crate::init::rootfs;
-use crate::sys;
+use crate::sys::{self, StringList};
 
 /// A command that was started.
 pub(crate) struct Started {
@@ -17,23 +17,27 @@ pub(crate) struct Started {
     pub(crate) terminal: Option<OwnedFd>,
 }
 
-/// Starts a command. A process that cannot become its program says so on its standard error, and ends with 127 when
-/// there is no such program, else 126, as a shell would.
+/// Starts a command. One that cannot become its program says so on its standard error and ends with 127 when there is no
+/// such program, else 126, as a shell would.
 pub(crate) fn start(spec: &ExecSpec, fds: Vec<OwnedFd>) -> io::Result<Started> {
     let (stdio, terminal) = open_stdio(spec, fds)?;
-    match sys::fork()? {
-        Some(pid) => Ok(Started { pid, terminal }),
-        None => {
-            let error = become_command(spec, &stdio)
-                .err()
-                .unwrap_or_else(|| io::Error::from_raw_os_error(libc::EINVAL));
-            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            let program = String::from_utf8_lossy(spec.argv.first().map_or(b"", |program| program.as_ref()));
-            let line = format!("sandboxer: cannot start `{program}`: {error}\n");
-            let _ = rustix::io::write(&stdio[2], line.as_bytes());
-            sys::exit_now(if errno == libc::ENOENT { 127 } else { 126 })
-        }
+    let mut plan = Plan::new(spec)?;
+    let mut failure = None;
+    let pid = sys::start_borrowing(&mut || {
+        let error = plan.carry_out(&stdio);
+        let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+        failure = Some(errno);
+        if errno == libc::ENOENT { 127 } else { 126 }
+    })?;
+    if let Some(errno) = failure {
+        let program = String::from_utf8_lossy(spec.argv.first().map_or(b"", |program| program.as_ref()));
+        let why = io::Error::from_raw_os_error(errno);
+        let _ = rustix::io::write(
+            &stdio[2],
+            format!("sandboxer: cannot start `{program}`: {why}\n").as_bytes(),
+        );
     }
+    Ok(Started { pid, terminal })
 }
 
 /// The three descriptors, and the master of the terminal if there is one.
@@ -72,37 +76,105 @@ fn open_stdio(spec: &ExecSpec, fds: Vec<OwnedFd>) -> io::Result<([OwnedFd; 3], O
     }
 }
 
-/// Becomes the command; returns only when that fails.
-fn become_command(spec: &ExecSpec, stdio: &[OwnedFd; 3]) -> io::Result<()> {
-    sys::reset_signals();
-    rustix::process::setsid()?;
-    if matches!(spec.stdio, Stdio::Terminal { .. }) {
-        sys::set_controlling_terminal(stdio[0].as_fd())?;
+/// Everything a new process needs to become the command, made before there is one.
+struct Plan {
+    has_terminal: bool,
+    /// Where it starts: the first that exists.
+    directories: Vec<CString>,
+    /// What is tried as the program, in order.
+    programs: Vec<CString>,
+    argv: StringList,
+    /// The same, run by a shell: for text files without `#!`, as `execvp` does.
+    script: Vec<StringList>,
+    env: StringList,
+}
+
+impl Plan {
+    fn new(spec: &ExecSpec) -> io::Result<Plan> {
+        let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+        let env = environment(spec);
+        let path = env
+            .iter()
+            .rev()
+            .find_map(|(name, value)| (name == "PATH").then_some(value.as_str()));
+        let argv: Vec<CString> = spec.argv.iter().map(sys::cstring).collect::<io::Result<_>>()?;
+        let program = argv.first().ok_or_else(invalid)?;
+        let programs = if program.as_bytes().contains(&b'/') {
+            vec![program.clone()]
+        } else {
+            path.unwrap_or(DEFAULT_PATH)
+                .split(':')
+                .filter(|dir| !dir.is_empty())
+                .map(|dir| sys::cstring([dir.as_bytes(), b"/", program.as_bytes()].concat()))
+                .collect::<io::Result<_>>()?
+        };
+        let script = programs
+            .iter()
+            .map(|program| {
+                let words = [c"/bin/sh".to_owned(), program.clone()]
+                    .into_iter()
+                    .chain(argv.iter().skip(1).cloned());
+                StringList::new(words.collect())
+            })
+            .collect();
+        let directories = match &spec.cwd {
+            Some(cwd) => vec![sys::cstring(cwd)?],
+            None => vec![sys::cstring(rootfs::WORKSPACE)?, sys::cstring(rootfs::HOME)?],
+        };
+        let env = env
+            .iter()
+            .map(|(name, value)| sys::cstring(format!("{name}={value}")))
+            .collect::<io::Result<_>>()?;
+        Ok(Plan {
+            has_terminal: matches!(spec.stdio, Stdio::Terminal { .. }),
+            directories,
+            programs,
+            argv: StringList::new(argv),
+            script,
+            env: StringList::new(env),
+        })
     }
-    // The sources are above 2: pid 1 itself keeps 0, 1 and 2 open.
-    for (fd, number) in stdio.iter().zip(0..) {
-        sys::dup_onto(fd.as_fd(), number)?;
+
+    /// Becomes the command; returns only when that fails. Runs on borrowed memory: allocates nothing.
+    fn carry_out(&mut self, stdio: &[OwnedFd; 3]) -> io::Error {
+        if let Err(error) = self.settle(stdio) {
+            return error;
+        }
+        // Looks for the program the way a shell does.
+        let mut last = io::Error::from_raw_os_error(libc::ENOENT);
+        for (program, script) in self.programs.iter().zip(&self.script) {
+            let mut error = sys::exec(program, &self.argv, &self.env);
+            if error.raw_os_error() == Some(libc::ENOEXEC) {
+                error = sys::exec(c"/bin/sh", script, &self.env);
+            }
+            match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR) => {}
+                Some(libc::EACCES) => last = error,
+                _ => return error,
+            }
+        }
+        last
     }
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    let start_in = spec.cwd.as_deref().unwrap_or(rootfs::WORKSPACE);
-    match rustix::process::chdir(start_in) {
-        Err(rustix::io::Errno::NOENT) if spec.cwd.is_none() => rustix::process::chdir(rootfs::HOME)?,
-        other => other?,
+
+    fn settle(&self, stdio: &[OwnedFd; 3]) -> io::Result<()> {
+        sys::reset_signals();
+        rustix::process::setsid()?;
+        if self.has_terminal {
+            sys::set_controlling_terminal(stdio[0].as_fd())?;
+        }
+        // The sources are above 2: pid 1 itself keeps 0, 1 and 2 open.
+        for (fd, number) in stdio.iter().zip(0..) {
+            sys::dup_onto(fd.as_fd(), number)?;
+        }
+        let mut entered = Err(rustix::io::Errno::NOENT);
+        for directory in &self.directories {
+            entered = rustix::process::chdir(directory.as_c_str());
+            if entered != Err(rustix::io::Errno::NOENT) {
+                break;
+            }
+        }
+        Ok(entered?)
     }
-    let env = environment(spec);
-    let path = env
-        .iter()
-        .rev()
-        .find_map(|(name, value)| (name == "PATH").then_some(value.as_str()))
-        .unwrap_or(DEFAULT_PATH)
-        .to_owned();
-    let env: Vec<CString> = env
-        .iter()
-        .map(|(name, value)| sys::cstring(format!("{name}={value}")))
-        .collect::<io::Result<_>>()?;
-    let argv: Vec<CString> = spec.argv.iter().map(sys::cstring).collect::<io::Result<_>>()?;
-    let program = argv.first().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-    Err(exec_in_path(program.as_bytes(), &path, &argv, &env))
 }
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -130,35 +202,4 @@ fn environment(spec: &ExecSpec) -> Vec<(String, String)> {
         }
     }
     env
-}
-
-/// Looks for the program the way a shell does.
-fn exec_in_path(program: &[u8], path: &str, argv: &[CString], env: &[CString]) -> io::Error {
-    if program.contains(&b'/') {
-        return sys::cstring(program).map_or_else(|error| error, |program| exec_or_script(&program, argv, env));
-    }
-    let mut last = io::Error::from_raw_os_error(libc::ENOENT);
-    for dir in path.split(':').filter(|dir| !dir.is_empty()) {
-        let full = [dir.as_bytes(), b"/", program].concat();
-        let Ok(full) = sys::cstring(full) else { continue };
-        let error = exec_or_script(&full, argv, env);
-        match error.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR) => {}
-            Some(libc::EACCES) => last = error,
-            _ => return error,
-        }
-    }
-    last
-}
-
-/// A text file without `#!` is a shell script, as for `execvp`.
-fn exec_or_script(program: &std::ffi::CStr, argv: &[CString], env: &[CString]) -> io::Error {
-    let error = sys::exec(program, argv, env);
-    if error.raw_os_error() != Some(libc::ENOEXEC) {
-        return error;
-    }
-    let script = [c"/bin/sh".to_owned(), program.to_owned()]
-        .into_iter()
-        .chain(argv.iter().skip(1).cloned());
-    sys::exec(c"/bin/sh", &script.collect::<Vec<_>>(), env)
 }

@@ -41,14 +41,7 @@ struct Builder<'a> {
 
 /// Builds what is the same for every sandbox.
 pub(crate) fn prepare() -> Result<(), NativeError> {
-    mount(
-        c"none",
-        Path::new("/"),
-        c"",
-        (libc::MS_REC | libc::MS_PRIVATE) as u64,
-        "",
-    )
-    .tried("make mounts private")?;
+    mount(c"none", Path::new("/"), c"", libc::MS_REC | libc::MS_PRIVATE, "").tried("make mounts private")?;
     mount(
         c"tmpfs",
         Path::new(BASE),
@@ -82,7 +75,7 @@ pub(crate) fn finish(spec: &LaunchSpec, sources: &Sources, rootful: bool) -> Res
     rustix::process::chdir("/").tried("enter the new root")
 }
 
-const NOSUID_NODEV: u64 = (libc::MS_NOSUID | libc::MS_NODEV) as u64;
+const NOSUID_NODEV: u64 = libc::MS_NOSUID | libc::MS_NODEV;
 
 fn at(path: &str) -> PathBuf {
     Path::new(BASE).join(path.trim_start_matches('/'))
@@ -93,7 +86,7 @@ fn mount(source: &std::ffi::CStr, target: &Path, kind: &std::ffi::CStr, flags: u
 }
 
 fn remount_read_only(path: &CString) -> io::Result<()> {
-    let flags = (libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV) as u64;
+    let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV;
     sys::mount(c"none", path, c"", flags, c"")
 }
 
@@ -128,12 +121,10 @@ fn system() -> Result<(), NativeError> {
         }
     }
     // Where some distributions keep their programs.
-    for name in ["nix"] {
-        let host = Path::new("/").join(name);
-        if host.is_dir() {
-            make_dir(&at(name)).tried("make a system directory")?;
-            bind(&host, &at(name), read_only, Recursive::Yes).tried(&format!("show {}", host.display()))?;
-        }
+    let nix = Path::new("/nix");
+    if nix.is_dir() {
+        make_dir(&at("nix")).tried("make a system directory")?;
+        bind(nix, &at("nix"), read_only, Recursive::Yes).tried("show /nix")?;
     }
     for name in ["run", "var", "home", "opt", "srv", "mnt"] {
         make_dir(&at(name)).tried("make a directory")?;
@@ -246,7 +237,7 @@ fn dev() -> Result<(), NativeError> {
         symlink(target, at("dev").join(link)).tried("link a device")?;
     }
     make_dir(&at("dev/pts")).tried("make /dev/pts")?;
-    let flags = (libc::MS_NOSUID | libc::MS_NOEXEC) as u64;
+    let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
     mount(
         c"devpts",
         &at("dev/pts"),
@@ -259,7 +250,7 @@ fn dev() -> Result<(), NativeError> {
 
 fn proc() -> Result<(), NativeError> {
     make_dir(&at("proc")).tried("make /proc")?;
-    let flags = (libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC) as u64;
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     if weaken::is_off("pid_namespace") {
         return bind(Path::new("/proc"), &at("proc"), 0, Recursive::Yes).tried("show the host's /proc");
     }

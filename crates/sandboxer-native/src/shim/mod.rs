@@ -64,13 +64,18 @@ pub(crate) fn fork_keeper() -> Result<OwnedFd, NativeError> {
 /// Waits for something to keep, makes it, keeps it.
 fn keep(caller: OwnedFd) -> i32 {
     let root = rustix::process::geteuid().is_root();
-    let hierarchies = Hierarchies::detect(root);
     let filter = Filter::compile();
-    // Where the group must be known at birth, there is nothing to start ahead.
-    let early = match hierarchies.v2 {
-        None => Embryo::start(&filter, root.then(Block::any), None).ok(),
-        Some(_) => None,
+    // Where a process has to be born into its group, there is nothing to start ahead.
+    let mut early = match Hierarchies::is_unified() {
+        false => Embryo::start(&filter, root.then(Block::any), None).ok(),
+        true => None,
     };
+    let hierarchies = Hierarchies::detect(root);
+    if hierarchies.v2.is_some()
+        && let Some(embryo) = early.take()
+    {
+        embryo.end();
+    }
     let boot = identity::boot_id();
     // Nothing was touched so far. A caller that goes away now leaves nothing.
     let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else {
