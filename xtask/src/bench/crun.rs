@@ -115,6 +115,8 @@ impl Crun {
         }
         drop(self.to.take());
         let _ = self.timer.wait();
+        // crun makes this folder whatever --root says. In use by others it is not empty, and stays.
+        let _ = std::fs::remove_dir("/run/crun");
     }
 }
 

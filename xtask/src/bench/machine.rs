@@ -1,5 +1,6 @@
 //! What the figures were measured on.
 
+use super::figures::Figures;
 use super::place::Place;
 use crate::process;
 
@@ -34,6 +35,7 @@ pub(super) fn describe(place: &Place) -> Vec<(String, String)> {
         ),
         ("memory", field(&read("/proc/meminfo"), "MemTotal")),
         ("disk of the data directory", stat),
+        ("one 4 KiB append and fdatasync there", sync_floor(place)),
         ("control groups", groups.to_owned()),
         ("load average when it began", read("/proc/loadavg")),
         ("compiler", said("rustc", &["--version"])),
@@ -45,4 +47,27 @@ pub(super) fn describe(place: &Place) -> Vec<(String, String)> {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+/// What durability costs on this disk, whoever asks for it.
+fn sync_floor(place: &Place) -> String {
+    use std::io::Write as _;
+    let path = place.folder.join("sync-floor");
+    let measure = || -> std::io::Result<Figures> {
+        let mut file = std::fs::File::create(&path)?;
+        let mut samples = Vec::new();
+        for _ in 0..40 {
+            let started = std::time::Instant::now();
+            file.write_all(&[0; 4096])?;
+            file.sync_data()?;
+            samples.push(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        }
+        Ok(Figures::of(samples))
+    };
+    let result = measure();
+    let _ = std::fs::remove_file(&path);
+    result.map_or_else(
+        |error| format!("not measured: {error}"),
+        |figures| format!("{:.2} ms (median of 40)", figures.p50),
+    )
 }

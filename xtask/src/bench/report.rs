@@ -62,12 +62,6 @@ const TARGETS: &[Target] = &[
     target("exec, rootless", "sandboxer exec (rootless)", "crun exec", None),
     target("exec, root", "sandboxer exec (root)", "docker exec", None),
     target("exec, root", "sandboxer exec (root)", "floor: fork+exec true", None),
-    target(
-        "durable commit, root",
-        "sandboxer label (root)",
-        "sandboxer get (root)",
-        None,
-    ),
 ];
 
 /// Cases whose slowest run is held against their median.

@@ -1,6 +1,6 @@
 //! Timing one command: from just before it is started until it was reaped.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, Read as _, Seek as _, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -41,12 +41,7 @@ impl Spec {
         use std::os::unix::process::CommandExt as _;
         let mut words = self.argv.iter();
         let mut command = Command::new(words.next().map_or("", String::as_str));
-        command
-            .args(words)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(words).current_dir("/").stdin(Stdio::null());
         command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -60,35 +55,32 @@ impl Spec {
 
     /// Runs it to its end and returns what it took, with its output; an error when it failed.
     pub(crate) fn time(&self) -> Sample {
+        self.try_time().unwrap_or_else(|error| Sample {
+            nanoseconds: 0,
+            stdout: String::new(),
+            error: Some(error.to_string()),
+        })
+    }
+
+    fn try_time(&self) -> std::io::Result<Sample> {
+        // Files in memory: unlike pipes they never fill up, and nothing that keeps one open can make us wait.
+        let (mut out, mut err) = (memory_file()?, memory_file()?);
         let mut command = self.command();
+        command.stdout(out.try_clone()?).stderr(err.try_clone()?);
         let started = Instant::now();
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                return Sample {
-                    nanoseconds: 0,
-                    stdout: String::new(),
-                    error: Some(error.to_string()),
-                };
-            }
-        };
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let status = child.wait();
+        let status = command.spawn()?.wait()?;
         let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Nothing here says more than a pipe holds; what the command left running may hold the pipes open, so they
-        // are read without waiting for their end.
-        let stdout = out.map(drain).unwrap_or_default();
-        let stderr = err.map(drain).unwrap_or_default();
-        let error = match status {
-            Ok(status) if status.success() => None,
-            Ok(status) => Some(format!("{status}: {}", stderr.trim())),
-            Err(error) => Some(error.to_string()),
+        let stdout = text(&mut out)?;
+        let error = if status.success() {
+            None
+        } else {
+            Some(format!("{status}: {}", text(&mut err)?.trim()))
         };
-        Sample {
+        Ok(Sample {
             nanoseconds,
             stdout,
             error,
-        }
+        })
     }
 
     /// Runs it to its end; its output.
@@ -101,11 +93,15 @@ impl Spec {
     }
 }
 
-fn drain(mut pipe: impl std::os::fd::AsFd + std::io::Read) -> String {
-    let _ = rustix::io::ioctl_fionbio(&pipe, true);
+fn memory_file() -> std::io::Result<std::fs::File> {
+    Ok(rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC)?.into())
+}
+
+fn text(file: &mut std::fs::File) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    let _ = pipe.by_ref().read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Times commands for a bench that runs elsewhere: one JSON command per line in, one JSON sample per line out.
