@@ -1,10 +1,9 @@
 //! The one way to change the store: everything about one sandbox in one transaction, fenced.
 
+use rusqlite::{Transaction, TransactionBehavior, params};
 use sandboxer_model::event::Event;
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
-use sandboxer_model::operation::OperationStatus;
-use sqlx::{Executor as _, QueryBuilder, Sqlite};
 
 use crate::error::StoreError;
 use crate::open::{Connection, Store, sqlite_code};
@@ -37,13 +36,10 @@ pub struct Change {
     pub durability: Durability,
 }
 
-/// SQLite's extended codes for a row that breaks a rule.
-const CONSTRAINT_CHECK: i64 = 275;
-const CONSTRAINT_UNIQUE: i64 = 2067;
+/// SQLite's extended code for a row that is there already.
+const CONSTRAINT_UNIQUE: i32 = 2067;
 /// Attempts to get the write lock, each of which waits for the busy timeout.
 const LOCK_ATTEMPTS: u32 = 3;
-
-type Batch = QueryBuilder<Sqlite>;
 
 impl Store {
     /// Writes a sandbox's row and everything that belongs to the same change, or nothing at all.
@@ -54,21 +50,23 @@ impl Store {
     pub async fn commit(&self, record: &mut SandboxRecord, change: &Change) -> Result<(), StoreError> {
         check_moves(record, &change.events)?;
         let revision = record.stored.map_or(1, |stored| stored.revision + 1);
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let batch = self.batch(record, change, revision, &connection)?;
-            match self.run(&mut connection, batch, change.durability).await {
+            match self.write(&mut connection, record, change, revision) {
                 Ok(()) => break,
-                Err(Failed::Locked(_)) if attempt < LOCK_ATTEMPTS => {}
-                Err(Failed::Fence) => return Err(self.why_fenced(&mut connection, record).await),
-                Err(Failed::Scope) => {
-                    return Err(StoreError::ScopeTaken(
-                        record.facts.scope_key.clone().unwrap_or_default(),
-                    ));
-                }
-                Err(Failed::Locked(error) | Failed::Other(error)) => return Err(error),
+                Err(Failed::Fence) => return Err(self.why_fenced(&connection, record)),
+                Err(Failed::Store(error)) => return Err(error),
+                Err(Failed::Sqlite(error)) => match (sqlite_code(&error), self.classify(&error)) {
+                    (Some((CONSTRAINT_UNIQUE, message)), _) if message.contains("scope") => {
+                        return Err(StoreError::ScopeTaken(
+                            record.facts.scope_key.clone().unwrap_or_default(),
+                        ));
+                    }
+                    (_, StoreError::Locked { .. }) if attempt < LOCK_ATTEMPTS => {}
+                    (_, error) => return Err(error),
+                },
             }
         }
         let sandbox = &record.sandbox;
@@ -80,206 +78,157 @@ impl Store {
         Ok(())
     }
 
-    /// Everything as one text, so that the connection's thread is woken once.
-    fn batch(
+    fn write(
         &self,
+        connection: &mut Connection,
         record: &SandboxRecord,
         change: &Change,
         revision: i64,
-        connection: &Connection,
-    ) -> Result<Batch, StoreError> {
-        let mut batch = Batch::new("");
+    ) -> Result<(), Failed> {
         if connection.durability != change.durability {
-            batch.push(match change.durability {
-                Durability::Acknowledged => "PRAGMA synchronous = FULL; ",
-                Durability::CrashOnly => "PRAGMA synchronous = NORMAL; ",
-            });
+            connection.sqlite.execute_batch(match change.durability {
+                Durability::Acknowledged => "PRAGMA synchronous = FULL",
+                Durability::CrashOnly => "PRAGMA synchronous = NORMAL",
+            })?;
+            connection.durability = change.durability;
         }
-        batch.push("BEGIN IMMEDIATE; ");
-        self.push_sandbox(&mut batch, record, change, revision)?;
+        // Dropped before its commit, it is rolled back.
+        let transaction = connection
+            .sqlite
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match record.stored {
+            None => self.insert_sandbox(&transaction, record, change, revision)?,
+            Some(stored) => self.update_sandbox(&transaction, record, stored, revision)?,
+        }
         for operation in &change.operations {
-            self.push_operation(&mut batch, operation)?;
+            self.write_operation(&transaction, operation)?;
         }
-        self.push_steps(&mut batch, &change.steps)?;
+        for step in &change.steps {
+            self.write_step(&transaction, step)?;
+        }
         for event in &change.events {
-            self.push_event(&mut batch, &record.sandbox.sandbox_id, event)?;
+            self.write_event(&transaction, &record.sandbox.sandbox_id, event)?;
         }
         for meter in &change.meters {
-            push_meter(&mut batch, &record.sandbox.sandbox_id, meter);
+            write_meter(&transaction, &record.sandbox.sandbox_id, meter)?;
         }
-        batch.push("COMMIT");
-        Ok(batch)
+        Ok(transaction.commit()?)
     }
 
-    async fn run(&self, connection: &mut Connection, mut batch: Batch, durability: Durability) -> Result<(), Failed> {
-        connection.in_doubt = true;
-        // Not kept as a prepared statement: the text is different each time.
-        let result = connection.sqlite.execute(batch.build().persistent(false)).await;
-        match result {
-            Ok(_) => {
-                connection.in_doubt = false;
-                connection.durability = durability;
-                Ok(())
-            }
-            Err(error) => {
-                // Refused when the transaction never began, which is as good.
-                let _ = (&mut connection.sqlite).execute("ROLLBACK").await;
-                // Whether the pragma took effect before the failure is not known: say it again.
-                let _ = (&mut connection.sqlite).execute("PRAGMA synchronous = NORMAL").await;
-                connection.durability = Durability::CrashOnly;
-                connection.in_doubt = false;
-                Err(match sqlite_code(&error) {
-                    Some(CONSTRAINT_CHECK) => Failed::Fence,
-                    Some(CONSTRAINT_UNIQUE) if error.to_string().contains("scope") => Failed::Scope,
-                    _ => match self.classify(&error) {
-                        locked @ StoreError::Locked { .. } => Failed::Locked(locked),
-                        other => Failed::Other(other),
-                    },
-                })
-            }
-        }
-    }
-
-    fn push_sandbox(
+    fn insert_sandbox(
         &self,
-        batch: &mut Batch,
+        transaction: &Transaction<'_>,
         record: &SandboxRecord,
         change: &Change,
         revision: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Failed> {
         let sandbox = &record.sandbox;
-        let id = sandbox.sandbox_id.as_str().to_owned();
-        let json = self.json(record)?;
-        let deadline = deadline(record);
-        let epoch = signed(sandbox.epoch.0);
-        let created = sandbox.created_at.as_microsecond();
-        let project = sandbox.consumer.project.clone();
-        let scope = record.facts.scope_key.clone();
-        let Some(stored) = record.stored else {
-            batch.push(
+        transaction
+            .prepare_cached(
                 "INSERT INTO sandbox (id, state, profile_id, project, extension_id, host, scope_key, deadline, epoch, \
-                 revision, created_at, record) VALUES (",
-            );
-            let mut values = batch.separated(", ");
-            values
-                .push_bind(id.clone())
-                .push_bind(sandbox.state.name())
-                .push_bind(sandbox.profile_id.clone());
-            values
-                .push_bind(project)
-                .push_bind(sandbox.extension_id.clone())
-                .push_bind(sandbox.host.clone());
-            values
-                .push_bind(scope)
-                .push_bind(deadline)
-                .push_bind(epoch)
-                .push_bind(revision);
-            values.push_bind(created).push_bind(json);
-            batch.push("); ");
-            if let Some(frozen) = &change.frozen {
-                batch
-                    .push("INSERT INTO frozen (sandbox_id, record) VALUES (")
-                    .push_bind(id);
-                batch.push(", ").push_bind(self.json(frozen)?).push("); ");
-            }
-            return Ok(());
-        };
-        batch.push("INSERT INTO fence (held) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM sandbox WHERE id = ");
-        batch
-            .push_bind(id.clone())
-            .push(" AND epoch = ")
-            .push_bind(signed(stored.epoch.0));
-        batch.push(" AND revision = ").push_bind(stored.revision).push("); ");
-        batch
-            .push("UPDATE sandbox SET state = ")
-            .push_bind(sandbox.state.name());
-        batch.push(", extension_id = ").push_bind(sandbox.extension_id.clone());
-        batch.push(", host = ").push_bind(sandbox.host.clone());
-        batch
-            .push(", scope_key = ")
-            .push_bind(scope)
-            .push(", deadline = ")
-            .push_bind(deadline);
-        batch
-            .push(", epoch = ")
-            .push_bind(epoch)
-            .push(", revision = ")
-            .push_bind(revision);
-        batch
-            .push(", record = ")
-            .push_bind(json)
-            .push(" WHERE id = ")
-            .push_bind(id)
-            .push("; ");
-        Ok(())
-    }
-
-    fn push_operation(&self, batch: &mut Batch, operation: &OperationRecord) -> Result<(), StoreError> {
-        batch.push(
-            "INSERT INTO operation (id, kind, sandbox_id, params, status, step, lease_owner, lease_until, epoch, \
-             created_at, error, is_open) VALUES (",
-        );
-        let mut values = batch.separated(", ");
-        values
-            .push_bind(operation.operation_id.as_str().to_owned())
-            .push_bind(operation.kind.name());
-        values
-            .push_bind(operation.sandbox_id.as_str().to_owned())
-            .push_bind(self.json(&operation.params)?);
-        values
-            .push_bind(operation.status.name())
-            .push_bind(operation.step.clone());
-        values
-            .push_bind(operation.lease_owner.clone())
-            .push_bind(operation.lease_until.as_microsecond());
-        values
-            .push_bind(signed(operation.epoch.0))
-            .push_bind(operation.created_at.as_microsecond());
-        values.push_bind(operation.error.clone());
-        values.push_bind(i64::from(is_open(operation.status)));
-        batch.push(
-            ") ON CONFLICT (id) DO UPDATE SET params = excluded.params, status = excluded.status, step = excluded.step, \
-             lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, epoch = excluded.epoch, \
-             error = excluded.error, is_open = excluded.is_open; ",
-        );
-        Ok(())
-    }
-
-    fn push_steps(&self, batch: &mut Batch, steps: &[StepRecord]) -> Result<(), StoreError> {
-        if steps.is_empty() {
-            return Ok(());
+                 revision, created_at, record) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            )?
+            .execute(params![
+                sandbox.sandbox_id.as_str(),
+                sandbox.state.name(),
+                sandbox.profile_id,
+                sandbox.consumer.project,
+                sandbox.extension_id,
+                sandbox.host,
+                record.facts.scope_key,
+                deadline(record),
+                signed(sandbox.epoch.0),
+                revision,
+                sandbox.created_at.as_microsecond(),
+                self.json(record)?,
+            ])?;
+        if let Some(frozen) = &change.frozen {
+            transaction
+                .prepare_cached("INSERT INTO frozen (sandbox_id, record) VALUES ($1, $2)")?
+                .execute(params![sandbox.sandbox_id.as_str(), self.json(frozen)?])?;
         }
-        batch.push(
-            "INSERT INTO operation_step (operation_id, seq, name, phase, attempt, status, output, error, started_at, \
-             duration_us) VALUES ",
-        );
-        for (index, step) in steps.iter().enumerate() {
-            batch.push(if index == 0 { "(" } else { ", (" });
-            let mut values = batch.separated(", ");
-            values
-                .push_bind(step.operation_id.as_str().to_owned())
-                .push_bind(i64::from(step.seq));
-            values
-                .push_bind(step.name.clone())
-                .push_bind(step.phase.name())
-                .push_bind(i64::from(step.attempt));
-            values
-                .push_bind(step.status.name())
-                .push_bind(self.json(&step.output)?)
-                .push_bind(step.error.clone());
-            values
-                .push_bind(step.started_at.as_microsecond())
-                .push_bind(step.duration_us.map(signed));
-            batch.push(")");
-        }
-        batch.push(
-            " ON CONFLICT (operation_id, seq) DO UPDATE SET attempt = excluded.attempt, status = excluded.status, \
-             output = excluded.output, error = excluded.error, duration_us = excluded.duration_us; ",
-        );
         Ok(())
     }
 
-    fn push_event(&self, batch: &mut Batch, sandbox: &SandboxId, event: &NewEvent) -> Result<(), StoreError> {
+    fn update_sandbox(
+        &self,
+        transaction: &Transaction<'_>,
+        record: &SandboxRecord,
+        stored: Stored,
+        revision: i64,
+    ) -> Result<(), Failed> {
+        let sandbox = &record.sandbox;
+        let rows = transaction
+            .prepare_cached(
+                "UPDATE sandbox SET state = $1, extension_id = $2, host = $3, scope_key = $4, deadline = $5, epoch = $6, \
+                 revision = $7, record = $8 WHERE id = $9 AND epoch = $10 AND revision = $11",
+            )?
+            .execute(params![
+                sandbox.state.name(),
+                sandbox.extension_id,
+                sandbox.host,
+                record.facts.scope_key,
+                deadline(record),
+                signed(sandbox.epoch.0),
+                revision,
+                self.json(record)?,
+                sandbox.sandbox_id.as_str(),
+                signed(stored.epoch.0),
+                stored.revision,
+            ])?;
+        if rows == 1 { Ok(()) } else { Err(Failed::Fence) }
+    }
+
+    fn write_operation(&self, transaction: &Transaction<'_>, operation: &OperationRecord) -> Result<(), Failed> {
+        transaction
+            .prepare_cached(
+                "INSERT INTO operation (id, kind, sandbox_id, params, status, step, lease_owner, lease_until, epoch, \
+                 created_at, error, is_open) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                 ON CONFLICT (id) DO UPDATE SET params = excluded.params, status = excluded.status, \
+                 step = excluded.step, lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, \
+                 epoch = excluded.epoch, error = excluded.error, is_open = excluded.is_open",
+            )?
+            .execute(params![
+                operation.operation_id.as_str(),
+                operation.kind.name(),
+                operation.sandbox_id.as_str(),
+                self.json(&operation.params)?,
+                operation.status.name(),
+                operation.step,
+                operation.lease_owner,
+                operation.lease_until.as_microsecond(),
+                signed(operation.epoch.0),
+                operation.created_at.as_microsecond(),
+                operation.error,
+                i64::from(!operation.status.is_terminal()),
+            ])?;
+        Ok(())
+    }
+
+    fn write_step(&self, transaction: &Transaction<'_>, step: &StepRecord) -> Result<(), Failed> {
+        transaction
+            .prepare_cached(
+                "INSERT INTO operation_step (operation_id, seq, name, phase, attempt, status, output, error, \
+                 started_at, duration_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                 ON CONFLICT (operation_id, seq) DO UPDATE SET attempt = excluded.attempt, status = excluded.status, \
+                 output = excluded.output, error = excluded.error, duration_us = excluded.duration_us",
+            )?
+            .execute(params![
+                step.operation_id.as_str(),
+                i64::from(step.seq),
+                step.name,
+                step.phase.name(),
+                i64::from(step.attempt),
+                step.status.name(),
+                self.json(&step.output)?,
+                step.error,
+                step.started_at.as_microsecond(),
+                step.duration_us.map(signed),
+            ])?;
+        Ok(())
+    }
+
+    fn write_event(&self, transaction: &Transaction<'_>, sandbox: &SandboxId, event: &NewEvent) -> Result<(), Failed> {
         let whole = Event {
             event_id: event.event_id.clone(),
             sandbox_id: sandbox.clone(),
@@ -291,21 +240,19 @@ impl Store {
             summary: event.summary.clone(),
             detail: event.detail.clone(),
         };
-        let id = sandbox.as_str().to_owned();
-        batch.push("INSERT INTO event (sandbox_id, seq, id, at, kind, state, record, delivered) SELECT ");
-        batch.push_bind(id.clone()).push(", COALESCE(MAX(seq), 0) + 1, ");
-        let mut values = batch.separated(", ");
-        values
-            .push_bind(event.event_id.as_str().to_owned())
-            .push_bind(event.at.as_microsecond());
-        values
-            .push_bind(event.kind.clone())
-            .push_bind(event.state.name())
-            .push_bind(self.json(&whole)?);
-        batch
-            .push(", 0 FROM event WHERE sandbox_id = ")
-            .push_bind(id)
-            .push("; ");
+        transaction
+            .prepare_cached(
+                "INSERT INTO event (sandbox_id, seq, id, at, kind, state, record, delivered) \
+                 SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6, 0 FROM event WHERE sandbox_id = $1",
+            )?
+            .execute(params![
+                sandbox.as_str(),
+                event.event_id.as_str(),
+                event.at.as_microsecond(),
+                event.kind,
+                event.state.name(),
+                self.json(&whole)?,
+            ])?;
         Ok(())
     }
 
@@ -315,42 +262,54 @@ impl Store {
     }
 
     /// Tells a change of owner from any other change.
-    async fn why_fenced(&self, connection: &mut Connection, record: &SandboxRecord) -> StoreError {
-        use sqlx::Row as _;
+    fn why_fenced(&self, connection: &Connection, record: &SandboxRecord) -> StoreError {
         let id = record.sandbox.sandbox_id.clone();
-        let query = sqlx::query("SELECT epoch FROM sandbox WHERE id = $1").bind(id.as_str().to_owned());
-        let row = match query.fetch_optional(&mut connection.sqlite).await {
-            Ok(row) => row,
-            Err(error) => return self.classify(&error),
-        };
-        let epoch = row.and_then(|row| row.try_get::<i64, _>(0).ok());
+        let epoch = connection
+            .sqlite
+            .query_row("SELECT epoch FROM sandbox WHERE id = $1", [id.as_str()], |row| {
+                row.get::<_, i64>(0)
+            });
         match (epoch, record.stored) {
-            (Some(epoch), Some(stored)) if epoch == signed(stored.epoch.0) => StoreError::Stale(id),
-            _ => StoreError::Fenced(id),
+            (Ok(epoch), Some(stored)) if epoch == signed(stored.epoch.0) => StoreError::Stale(id),
+            (Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows), _) => StoreError::Fenced(id),
+            (Err(error), _) => self.classify(&error),
         }
     }
 }
 
+/// Why nothing was written.
 enum Failed {
     Fence,
-    Scope,
-    Locked(StoreError),
-    Other(StoreError),
+    Sqlite(rusqlite::Error),
+    Store(StoreError),
 }
 
-fn push_meter(batch: &mut Batch, sandbox: &SandboxId, meter: &MeterRow) {
-    batch.push("INSERT INTO meter (sandbox_id, meter, period, quantity, cost_micros) VALUES (");
-    let mut values = batch.separated(", ");
-    values
-        .push_bind(sandbox.as_str().to_owned())
-        .push_bind(meter.meter.clone())
-        .push_bind(i64::from(meter.period));
-    values.push_bind(meter.quantity).push_bind(meter.cost_micros);
-    batch.push(") ON CONFLICT (sandbox_id, meter, period) DO NOTHING; ");
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Failed {
+        Failed::Sqlite(error)
+    }
 }
 
-fn is_open(status: OperationStatus) -> bool {
-    !status.is_terminal()
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed::Store(error)
+    }
+}
+
+fn write_meter(transaction: &Transaction<'_>, sandbox: &SandboxId, meter: &MeterRow) -> Result<(), Failed> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO meter (sandbox_id, meter, period, quantity, cost_micros) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (sandbox_id, meter, period) DO NOTHING",
+        )?
+        .execute(params![
+            sandbox.as_str(),
+            meter.meter,
+            i64::from(meter.period),
+            meter.quantity,
+            meter.cost_micros,
+        ])?;
+    Ok(())
 }
 
 /// The deadline as a work list sees it: only sandboxes that can still expire have one.

@@ -1,14 +1,13 @@
 //! Making, checking and opening the database.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::OpenFlags;
+use rusqlite::config::DbConfig;
 use sandboxer_extension::port::{Clock, IdSource};
 use sandboxer_model::id::InstallationId;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _, SqliteConnection};
-use tokio::sync::{Mutex, MutexGuard};
 
 use crate::commit::Durability;
 use crate::error::StoreError;
@@ -21,6 +20,10 @@ const OPEN_ATTEMPTS: u32 = 5;
 const FILE: &str = "sandboxer.db";
 
 /// The durable memory of one installation. Cheap to clone; clones share one connection.
+///
+/// SQLite works on the caller's thread: its methods are `async` for the sake of a database behind a network, and never
+/// pause. Each is one short transaction, so a caller that goes away cannot leave one open; while another process writes,
+/// a call may block its thread for up to ten seconds.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -35,9 +38,7 @@ struct Inner {
 
 /// The connection and what it was left with.
 pub(crate) struct Connection {
-    pub(crate) sqlite: SqliteConnection,
-    /// A transaction was begun and its end was not seen: a caller went away in the middle.
-    pub(crate) in_doubt: bool,
+    pub(crate) sqlite: rusqlite::Connection,
     pub(crate) durability: Durability,
 }
 
@@ -60,9 +61,9 @@ impl Store {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match connect(&path).await {
+            match connect(&path) {
                 Ok((sqlite, installation_id)) => return Ok(Store::over(sqlite, clock, installation_id, name)),
-                Err(_) if attempt < OPEN_ATTEMPTS && is_missing(&path) => create(data_dir, &path, ids.as_ref()).await?,
+                Err(_) if attempt < OPEN_ATTEMPTS && is_missing(&path) => create(data_dir, &path, ids.as_ref())?,
                 // It was made between the two looks; or a process that closes the last connection holds it for a moment
                 // in which waiting is not offered. A file that really cannot be opened costs a few short tries.
                 Err(StoreError::Unavailable { .. } | StoreError::Locked { .. }) if attempt < OPEN_ATTEMPTS => {
@@ -79,21 +80,25 @@ impl Store {
     /// Those of SQLite.
     pub async fn open_in_memory(clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Result<Store, StoreError> {
         let name = ":memory:".to_owned();
-        let options = options().filename(&name).create_if_missing(true);
-        let mut sqlite = SqliteConnection::connect_with(&options)
-            .await
-            .map_err(|error| classify(&error, &name))?;
         let id = InstallationId::from_uuid(ids.uuid());
-        lay_tables(&mut sqlite, &id)
-            .await
-            .map_err(|error| classify(&error, &name))?;
+        let made = (|| {
+            let sqlite = rusqlite::Connection::open_in_memory_with_flags(FLAGS)?;
+            set_up(&sqlite)?;
+            lay_tables(&sqlite, &id)?;
+            Ok(sqlite)
+        })();
+        let sqlite = made.map_err(|error| classify(&error, &name))?;
         Ok(Store::over(sqlite, clock, id, name))
     }
 
-    fn over(sqlite: SqliteConnection, clock: Arc<dyn Clock>, installation_id: InstallationId, path: String) -> Store {
+    fn over(
+        sqlite: rusqlite::Connection,
+        clock: Arc<dyn Clock>,
+        installation_id: InstallationId,
+        path: String,
+    ) -> Store {
         let connection = Mutex::new(Connection {
             sqlite,
-            in_doubt: false,
             durability: Durability::CrashOnly,
         });
         Store {
@@ -120,18 +125,12 @@ impl Store {
         self.inner.clock.as_ref()
     }
 
-    /// The connection, with no transaction open on it.
-    pub(crate) async fn connection(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
-        let mut connection = self.inner.connection.lock().await;
-        if connection.in_doubt {
-            // Refused when the transaction did end, which is as good.
-            let _ = (&mut connection.sqlite).execute("ROLLBACK").await;
-            connection.in_doubt = false;
-        }
-        Ok(connection)
+    /// The connection, with no transaction open on it: one ends with the value that began it, by a panic too.
+    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn classify(&self, error: &sqlx::Error) -> StoreError {
+    pub(crate) fn classify(&self, error: &rusqlite::Error) -> StoreError {
         classify(error, &self.inner.path)
     }
 
@@ -143,49 +142,44 @@ impl Store {
     }
 }
 
-fn options() -> SqliteConnectOptions {
-    use sqlx::ConnectOptions as _;
-    SqliteConnectOptions::new()
-        .busy_timeout(BUSY)
-        .synchronous(SqliteSynchronous::Normal)
-        .pragma("wal_autocheckpoint", schema::LOG_PAGES.to_string())
-        .disable_statement_logging()
+/// One user at a time (our mutex sees to it), nothing shared with other connections of the process.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    .union(OpenFlags::SQLITE_OPEN_PRIVATE_CACHE);
+
+/// What a connection needs before its first statement.
+fn set_up(sqlite: &rusqlite::Connection) -> rusqlite::Result<()> {
+    sqlite.busy_timeout(BUSY)?;
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    sqlite.execute_batch(schema::SET_UP)
+}
+
+fn open_file(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection> {
+    // A relative name that starts with `file:` would be read as an address.
+    let sqlite = rusqlite::Connection::open_with_flags(Path::new(".").join(path), flags)?;
+    set_up(&sqlite)?;
+    Ok(sqlite)
 }
 
 /// Opens an existing file and makes sure that it is ours, whole and of this version.
-async fn connect(path: &Path) -> Result<(SqliteConnection, InstallationId), StoreError> {
+fn connect(path: &Path) -> Result<(rusqlite::Connection, InstallationId), StoreError> {
     let name = path.display().to_string();
-    let wrong = |error: &sqlx::Error| classify(error, &name);
-    let mut sqlite = SqliteConnection::connect_with(&options().filename(path))
-        .await
-        .map_err(|e| wrong(&e))?;
-    // One round trip on the hot path. When the last part fails, the first two are asked alone to tell why.
-    let whole = sqlx::raw_sql(
-        "PRAGMA application_id; PRAGMA user_version; SELECT value FROM meta WHERE key = 'installation_id'",
-    );
-    let (rows, failure) = match whole.fetch_all(&mut sqlite).await {
-        Ok(rows) => (rows, None),
-        Err(error) => {
-            let header = sqlx::raw_sql("PRAGMA application_id; PRAGMA user_version");
-            (
-                header.fetch_all(&mut sqlite).await.map_err(|e| wrong(&e))?,
-                Some(wrong(&error)),
-            )
-        }
-    };
-    let number = |index: usize| {
-        rows.get(index)
-            .and_then(|row| row.try_get::<i64, _>(0).ok())
-            .unwrap_or(0)
-    };
-    let (application, version) = (number(0), number(1));
-    if application != schema::APPLICATION_ID {
+    let wrong = |error: rusqlite::Error| classify(&error, &name);
+    let sqlite = open_file(path, FLAGS).map_err(wrong)?;
+    // The last process to leave would otherwise fold the log into the file and remove it: most of a millisecond, at every
+    // exit of a command.
+    sqlite
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(wrong)?;
+    let number = |sql: &str| sqlite.query_row(sql, (), |row| row.get::<_, i64>(0)).map_err(wrong);
+    if number("PRAGMA application_id")? != schema::APPLICATION_ID {
         return Err(StoreError::Foreign {
             path: name,
             why: "another program made it".to_owned(),
             newer: false,
         });
     }
+    let version = number("PRAGMA user_version")?;
     if version > schema::VERSION {
         let why = format!(
             "a newer release wrote it (tables of version {version}, this one knows {})",
@@ -197,13 +191,15 @@ async fn connect(path: &Path) -> Result<(SqliteConnection, InstallationId), Stor
             newer: true,
         });
     }
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    let id = rows
-        .get(2)
-        .and_then(|row| row.try_get::<String, _>(0).ok())
-        .and_then(|text| text.parse().ok());
+    let id = sqlite.query_row("SELECT value FROM meta WHERE key = 'installation_id'", (), |row| {
+        row.get::<_, String>(0)
+    });
+    let id = match id {
+        Err(error @ (rusqlite::Error::SqliteFailure(..) | rusqlite::Error::SqlInputError { .. })) => {
+            return Err(wrong(error));
+        }
+        other => other.ok().and_then(|text| text.parse().ok()),
+    };
     match id {
         Some(id) => Ok((sqlite, id)),
         None => Err(StoreError::Corrupt {
@@ -215,7 +211,7 @@ async fn connect(path: &Path) -> Result<(SqliteConnection, InstallationId), Stor
 
 /// Makes the whole database beside its place and links it there in one step, so that of many processes that come first
 /// at once exactly one wins and none sees a half-made file.
-async fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), StoreError> {
+fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), StoreError> {
     let unavailable = |why: std::io::Error| StoreError::Unavailable {
         path: path.display().to_string(),
         why: reason(&why),
@@ -230,17 +226,14 @@ async fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), 
     }
     let id = InstallationId::from_uuid(ids.uuid());
     let draft = Draft(data_dir.join(format!("{FILE}.{id}.new")));
-    let options = options()
-        .filename(&draft.0)
-        .create_if_missing(true)
-        .synchronous(SqliteSynchronous::Full)
-        .journal_mode(SqliteJournalMode::Wal);
-    let name = path.display().to_string();
-    let wrong = |error: sqlx::Error| classify(&error, &name);
-    let mut sqlite = SqliteConnection::connect_with(&options).await.map_err(wrong)?;
-    lay_tables(&mut sqlite, &id).await.map_err(wrong)?;
-    // Closing folds the log into the file: what is linked is complete.
-    sqlite.close().await.map_err(wrong)?;
+    let made = (|| {
+        let sqlite = open_file(&draft.0, FLAGS | OpenFlags::SQLITE_OPEN_CREATE)?;
+        sqlite.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
+        lay_tables(&sqlite, &id)?;
+        // Closing folds the log into the file: what is linked is complete.
+        sqlite.close().map_err(|(_, error)| error)
+    })();
+    made.map_err(|error| classify(&error, &path.display().to_string()))?;
     match std::fs::hard_link(&draft.0, path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(unavailable(error)),
         _ => {}
@@ -263,15 +256,14 @@ impl Drop for Draft {
     }
 }
 
-async fn lay_tables(sqlite: &mut SqliteConnection, id: &InstallationId) -> Result<(), sqlx::Error> {
-    let sql = format!(
+fn lay_tables(sqlite: &rusqlite::Connection, id: &InstallationId) -> rusqlite::Result<()> {
+    sqlite.execute_batch(&format!(
         "BEGIN IMMEDIATE; {} INSERT INTO meta (key, value) VALUES ('installation_id', '{id}'); \
          PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
         schema::TABLES,
         schema::APPLICATION_ID,
         schema::VERSION
-    );
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(sqlite).await.map(|_| ())
+    ))
 }
 
 fn is_missing(path: &Path) -> bool {
@@ -291,55 +283,57 @@ fn reason(error: &std::io::Error) -> String {
 
 /// SQLite's primary result codes, from its documentation.
 mod code {
-    pub(super) const PERM: i64 = 3;
-    pub(super) const BUSY: i64 = 5;
-    pub(super) const LOCKED: i64 = 6;
-    pub(super) const READONLY: i64 = 8;
-    pub(super) const CORRUPT: i64 = 11;
-    pub(super) const FULL: i64 = 13;
-    pub(super) const CANTOPEN: i64 = 14;
-    pub(super) const NOTADB: i64 = 26;
+    pub(super) const PERM: i32 = 3;
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const NOTADB: i32 = 26;
 }
 
-/// The primary result code of SQLite, where the error has one.
-pub(crate) fn sqlite_code(error: &sqlx::Error) -> Option<i64> {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .and_then(|code| code.parse().ok())
+/// The extended result code of SQLite and its words, where the error has them.
+pub(crate) fn sqlite_code(error: &rusqlite::Error) -> Option<(i32, &str)> {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => {
+            Some((code.extended_code, message.as_deref().unwrap_or_default()))
+        }
+        rusqlite::Error::SqlInputError { error, msg, .. } => Some((error.extended_code, msg)),
+        _ => None,
+    }
 }
 
-fn classify(error: &sqlx::Error, path: &str) -> StoreError {
+fn classify(error: &rusqlite::Error, path: &str) -> StoreError {
     let path = path.to_owned();
-    let primary = sqlite_code(error).map(|code| code & 0xff);
     let unavailable = |path, why: &str| StoreError::Unavailable {
         path,
         why: why.to_owned(),
     };
-    match primary {
-        Some(code::BUSY | code::LOCKED) => StoreError::Locked {
+    let Some((code, message)) = sqlite_code(error) else {
+        return unavailable(path, &error.to_string());
+    };
+    match code & 0xff {
+        code::BUSY | code::LOCKED => StoreError::Locked {
             path,
             seconds: BUSY.as_secs(),
         },
-        Some(code::CORRUPT) => StoreError::Corrupt {
+        code::CORRUPT => StoreError::Corrupt {
             path,
             why: "its pages do not fit together".to_owned(),
         },
-        Some(code::NOTADB) => StoreError::Corrupt {
+        code::NOTADB => StoreError::Corrupt {
             path,
             why: "the file is not a database".to_owned(),
         },
-        Some(code::FULL) => unavailable(path, "the disk is full"),
-        Some(code::READONLY | code::PERM) => unavailable(path, "it cannot be written"),
-        Some(code::CANTOPEN) => unavailable(path, "it cannot be opened"),
-        _ => match error.as_database_error() {
-            // A file that says it is ours but lacks a table or column is damaged.
-            Some(database) if database.message().starts_with("no such") => StoreError::Corrupt {
-                path,
-                why: database.message().to_owned(),
-            },
-            Some(database) => unavailable(path, database.message()),
-            None => unavailable(path, &error.to_string()),
+        code::FULL => unavailable(path, "the disk is full"),
+        code::READONLY | code::PERM => unavailable(path, "it cannot be written"),
+        code::CANTOPEN => unavailable(path, "it cannot be opened"),
+        // A file that says it is ours but lacks a table or column is damaged.
+        _ if message.starts_with("no such") => StoreError::Corrupt {
+            path,
+            why: message.to_owned(),
         },
+        _ => unavailable(path, message),
     }
 }

@@ -1,13 +1,13 @@
 //! The ways to ask the store.
 
 use jiff::Timestamp;
+use rusqlite::types::{FromSql, Value};
+use rusqlite::{Params, Row, params, params_from_iter};
 use sandboxer_model::event::Event;
 use sandboxer_model::id::{OperationId, SandboxId};
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::{Epoch, OperationKind, OperationStatus};
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use crate::error::StoreError;
 use crate::open::Store;
@@ -16,7 +16,7 @@ use crate::record::{Frozen, MeterRow, OperationRecord, SandboxRecord, StepPhase,
 /// Characters of the body an id prefix needs at least.
 const PREFIX_LEN: usize = 3;
 /// Matches an ambiguous prefix is answered with at most.
-const MATCHES: usize = 5;
+const MATCHES: u32 = 5;
 const SANDBOX: &str = "SELECT record, epoch, revision, state FROM sandbox";
 const OPERATION: &str = "SELECT id, kind, sandbox_id, params, status, step, lease_owner, lease_until, epoch, \
                          created_at, error FROM operation";
@@ -57,12 +57,8 @@ impl Store {
     /// `NotFound`, and those of the file.
     pub async fn sandbox(&self, id: &SandboxId) -> Result<SandboxRecord, StoreError> {
         let sql = format!("{SANDBOX} WHERE id = $1");
-        let row = self.one(sql, id.as_str().to_owned()).await?;
-        let row = row.ok_or_else(|| StoreError::NotFound {
-            what: "sandbox",
-            name: id.to_string(),
-        })?;
-        self.read_sandbox(&row)
+        let found = self.one(&sql, [id.as_str()], |row| self.read_sandbox(row))?;
+        found.ok_or_else(|| missing("sandbox", id.as_str()))
     }
 
     /// The sandbox whose id is this or starts with it, with or without `sbx-`.
@@ -73,35 +69,26 @@ impl Store {
         if let Ok(id) = id_or_prefix.parse::<SandboxId>() {
             return self.sandbox(&id).await;
         }
-        let missing = || StoreError::NotFound {
-            what: "sandbox",
-            name: id_or_prefix.to_owned(),
-        };
         let lower = id_or_prefix.trim().to_ascii_lowercase();
         let body = lower.strip_prefix("sbx-").unwrap_or(&lower);
         if !body.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(missing());
+            return Err(missing("sandbox", id_or_prefix));
         }
         if body.len() < PREFIX_LEN {
             return Err(StoreError::TooShort(id_or_prefix.to_owned()));
         }
-        let mut query = QueryBuilder::<Sqlite>::new(SANDBOX);
-        query.push(" WHERE id >= ").push_bind(format!("sbx-{body}"));
+        let sql = format!("{SANDBOX} WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3");
         // `{` follows `z`: the first string that no longer starts with the prefix.
-        query.push(" AND id < ").push_bind(format!("sbx-{body}{{"));
-        query
-            .push(" ORDER BY id LIMIT ")
-            .push_bind(i64::try_from(MATCHES).unwrap_or(5));
-        let rows = self.rows(query).await?;
-        match rows.as_slice() {
-            [] => Err(missing()),
-            [row] => self.read_sandbox(row),
-            several => {
-                let records: Result<Vec<_>, _> = several.iter().map(|row| self.read_sandbox(row)).collect();
-                let matches = records?.into_iter().map(|record| record.sandbox.sandbox_id).collect();
+        let range = params![format!("sbx-{body}"), format!("sbx-{body}{{"), MATCHES];
+        let mut records = self.rows(&sql, range, |row| self.read_sandbox(row))?;
+        match (records.pop(), records.is_empty()) {
+            (None, _) => Err(missing("sandbox", id_or_prefix)),
+            (Some(record), true) => Ok(record),
+            (Some(last), false) => {
+                records.push(last);
                 Err(StoreError::Ambiguous {
                     prefix: id_or_prefix.to_owned(),
-                    matches,
+                    matches: records.into_iter().map(|record| record.sandbox.sandbox_id).collect(),
                 })
             }
         }
@@ -112,10 +99,8 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn sandbox_of_scope(&self, scope_key: &str) -> Result<Option<SandboxRecord>, StoreError> {
-        let row = self
-            .one(format!("{SANDBOX} WHERE scope_key = $1"), scope_key.to_owned())
-            .await?;
-        row.map(|row| self.read_sandbox(&row)).transpose()
+        let sql = format!("{SANDBOX} WHERE scope_key = $1");
+        self.one(&sql, [scope_key], |row| self.read_sandbox(row))
     }
 
     /// Sandboxes, newest first.
@@ -123,30 +108,26 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn sandboxes(&self, filter: &SandboxFilter) -> Result<Vec<SandboxRecord>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(SANDBOX);
-        query.push(" WHERE 1 = 1");
+        let mut sql = format!("{SANDBOX} WHERE 1 = 1");
+        let mut values = Vec::new();
+        let mut bind = |value: &str| {
+            values.push(Value::Text(value.to_owned()));
+            format!("${}", values.len())
+        };
         if !filter.states.is_empty() {
-            query.push(" AND state IN (");
-            let mut names = query.separated(", ");
-            for state in &filter.states {
-                names.push_bind(state.name());
-            }
-            query.push(")");
+            let names: Vec<_> = filter.states.iter().map(|state| bind(state.name())).collect();
+            sql += &format!(" AND state IN ({})", names.join(", "));
         } else if !filter.destroyed {
-            query.push(" AND state <> 'destroyed'");
+            sql += " AND state <> 'destroyed'";
         }
         if let Some(profile) = &filter.profile {
-            query.push(" AND profile_id = ").push_bind(profile.clone());
+            sql += &format!(" AND profile_id = {}", bind(profile));
         }
         if let Some(project) = &filter.project {
-            query.push(" AND project = ").push_bind(project.clone());
+            sql += &format!(" AND project = {}", bind(project));
         }
-        query.push(" ORDER BY created_at DESC, id DESC");
-        self.rows(query)
-            .await?
-            .iter()
-            .map(|row| self.read_sandbox(row))
-            .collect()
+        sql += " ORDER BY created_at DESC, id DESC";
+        self.rows(&sql, params_from_iter(values), |row| self.read_sandbox(row))
     }
 
     /// What never changes of a sandbox.
@@ -154,17 +135,9 @@ impl Store {
     /// # Errors
     /// `NotFound`, and those of the file.
     pub async fn frozen(&self, id: &SandboxId) -> Result<Frozen, StoreError> {
-        let row = self
-            .one(
-                "SELECT record FROM frozen WHERE sandbox_id = $1".to_owned(),
-                id.as_str().to_owned(),
-            )
-            .await?;
-        let row = row.ok_or_else(|| StoreError::NotFound {
-            what: "sandbox",
-            name: id.to_string(),
-        })?;
-        self.parse(&self.text(&row, "record")?)
+        let sql = "SELECT record FROM frozen WHERE sandbox_id = $1";
+        let found = self.one(sql, [id.as_str()], |row| self.parse(&self.text(row, "record")?))?;
+        found.ok_or_else(|| missing("sandbox", id.as_str()))
     }
 
     /// The operation of this id.
@@ -172,14 +145,9 @@ impl Store {
     /// # Errors
     /// `NotFound`, and those of the file.
     pub async fn operation(&self, id: &OperationId) -> Result<OperationRecord, StoreError> {
-        let row = self
-            .one(format!("{OPERATION} WHERE id = $1"), id.as_str().to_owned())
-            .await?;
-        let row = row.ok_or_else(|| StoreError::NotFound {
-            what: "operation",
-            name: id.to_string(),
-        })?;
-        self.read_operation(&row)
+        let sql = format!("{OPERATION} WHERE id = $1");
+        let found = self.one(&sql, [id.as_str()], |row| self.read_operation(row))?;
+        found.ok_or_else(|| missing("operation", id.as_str()))
     }
 
     /// Every operation on a sandbox, oldest first.
@@ -187,16 +155,8 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn operations(&self, sandbox: &SandboxId) -> Result<Vec<OperationRecord>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(OPERATION);
-        query
-            .push(" WHERE sandbox_id = ")
-            .push_bind(sandbox.as_str().to_owned())
-            .push(" ORDER BY created_at, id");
-        self.rows(query)
-            .await?
-            .iter()
-            .map(|row| self.read_operation(row))
-            .collect()
+        let sql = format!("{OPERATION} WHERE sandbox_id = $1 ORDER BY created_at, id");
+        self.rows(&sql, [sandbox.as_str()], |row| self.read_operation(row))
     }
 
     /// The steps of an operation, in order.
@@ -204,18 +164,9 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn steps(&self, operation: &OperationId) -> Result<Vec<StepRecord>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT seq, name, phase, attempt, status, output, error, started_at, duration_us FROM operation_step",
-        );
-        query
-            .push(" WHERE operation_id = ")
-            .push_bind(operation.as_str().to_owned())
-            .push(" ORDER BY seq");
-        self.rows(query)
-            .await?
-            .iter()
-            .map(|row| self.read_step(operation, row))
-            .collect()
+        let sql = "SELECT seq, name, phase, attempt, status, output, error, started_at, duration_us \
+                   FROM operation_step WHERE operation_id = $1 ORDER BY seq";
+        self.rows(sql, [operation.as_str()], |row| self.read_step(operation, row))
     }
 
     /// What happened: to one sandbox in its order, or to all in order of time.
@@ -223,22 +174,18 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn events(&self, sandbox: Option<&SandboxId>) -> Result<Vec<Event>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq, record FROM event");
-        match sandbox {
-            Some(id) => query
-                .push(" WHERE sandbox_id = ")
-                .push_bind(id.as_str().to_owned())
-                .push(" ORDER BY seq"),
-            None => query.push(" ORDER BY at, sandbox_id, seq"),
+        let read = |row: &Row<'_>| {
+            let mut event: Event = self.parse(&self.text(row, "record")?)?;
+            event.seq = u64::try_from(self.number(row, "seq")?).unwrap_or(0);
+            Ok(event)
         };
-        let rows = self.rows(query).await?;
-        rows.iter()
-            .map(|row| {
-                let mut event: Event = self.parse(&self.text(row, "record")?)?;
-                event.seq = u64::try_from(self.number(row, "seq")?).unwrap_or(0);
-                Ok(event)
-            })
-            .collect()
+        match sandbox {
+            Some(id) => {
+                let sql = "SELECT seq, record FROM event WHERE sandbox_id = $1 ORDER BY seq";
+                self.rows(sql, [id.as_str()], read)
+            }
+            None => self.rows("SELECT seq, record FROM event ORDER BY at, sandbox_id, seq", (), read),
+        }
     }
 
     /// What was metered of a sandbox.
@@ -246,22 +193,15 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn meters(&self, sandbox: &SandboxId) -> Result<Vec<MeterRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT meter, period, quantity, cost_micros FROM meter");
-        query
-            .push(" WHERE sandbox_id = ")
-            .push_bind(sandbox.as_str().to_owned())
-            .push(" ORDER BY period, meter");
-        let rows = self.rows(query).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(MeterRow {
-                    meter: self.text(row, "meter")?,
-                    period: u32::try_from(self.number(row, "period")?).unwrap_or(0),
-                    quantity: self.number(row, "quantity")?,
-                    cost_micros: self.number(row, "cost_micros")?,
-                })
+        let sql = "SELECT meter, period, quantity, cost_micros FROM meter WHERE sandbox_id = $1 ORDER BY period, meter";
+        self.rows(sql, [sandbox.as_str()], |row| {
+            Ok(MeterRow {
+                meter: self.text(row, "meter")?,
+                period: u32::try_from(self.number(row, "period")?).unwrap_or(0),
+                quantity: self.number(row, "quantity")?,
+                cost_micros: self.number(row, "cost_micros")?,
             })
-            .collect()
+        })
     }
 
     /// What waits for a process to take it up, apart from what `me` is doing itself: one indexed query.
@@ -270,55 +210,60 @@ impl Store {
     /// Those of the file.
     pub async fn due(&self, me: &str, limit: u32) -> Result<Vec<Due>, StoreError> {
         let now = self.clock().now().as_microsecond();
-        let mut query =
-            QueryBuilder::<Sqlite>::new("SELECT id, lease_owner, lease_until FROM operation WHERE is_open = 1");
-        query.push(" AND lease_owner <> ").push_bind(me.to_owned());
-        query
-            .push(" AND (lease_owner <> '' OR lease_until <= ")
-            .push_bind(now)
-            .push(")");
-        query.push(" UNION ALL SELECT id, NULL, deadline FROM sandbox WHERE deadline IS NOT NULL AND deadline <= ");
-        query.push_bind(now).push(" LIMIT ").push_bind(i64::from(limit));
-        let rows = self.rows(query).await?;
-        rows.iter()
-            .map(|row| {
-                let id = self.text(row, "id")?;
-                Ok(match self.optional(row, "lease_owner")? {
-                    Some(lease_owner) => Due::Operation {
-                        operation_id: id
-                            .parse()
-                            .map_err(|_| self.corrupt(format!("`{id}` is no operation id")))?,
-                        lease_owner,
-                        lease_until: self.time(row, "lease_until")?,
-                    },
-                    None => Due::Deadline(
-                        id.parse()
-                            .map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))?,
-                    ),
-                })
+        let sql = "SELECT id, lease_owner, lease_until FROM operation WHERE is_open = 1 AND lease_owner <> $1 \
+                   AND (lease_owner <> '' OR lease_until <= $2) UNION ALL \
+                   SELECT id, NULL, deadline FROM sandbox WHERE deadline IS NOT NULL AND deadline <= $2 LIMIT $3";
+        self.rows(sql, params![me, now, limit], |row| {
+            let id = self.text(row, "id")?;
+            Ok(match self.optional(row, "lease_owner")? {
+                Some(lease_owner) => Due::Operation {
+                    operation_id: id
+                        .parse()
+                        .map_err(|_| self.corrupt(format!("`{id}` is no operation id")))?,
+                    lease_owner,
+                    lease_until: self.time(row, "lease_until")?,
+                },
+                None => Due::Deadline(
+                    id.parse()
+                        .map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))?,
+                ),
             })
-            .collect()
+        })
     }
 
-    async fn one(&self, sql: String, key: String) -> Result<Option<SqliteRow>, StoreError> {
-        let mut connection = self.connection().await?;
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(key);
-        query
-            .fetch_optional(&mut connection.sqlite)
-            .await
-            .map_err(|error| self.classify(&error))
+    /// The first row, read.
+    fn one<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let connection = self.connection();
+        let wrong = |error: rusqlite::Error| self.classify(&error);
+        let mut statement = connection.sqlite.prepare_cached(sql).map_err(wrong)?;
+        let mut rows = statement.query(values).map_err(wrong)?;
+        rows.next().map_err(wrong)?.map(read).transpose()
     }
 
-    async fn rows(&self, mut query: QueryBuilder<Sqlite>) -> Result<Vec<SqliteRow>, StoreError> {
-        let mut connection = self.connection().await?;
-        query
-            .build()
-            .fetch_all(&mut connection.sqlite)
-            .await
-            .map_err(|error| self.classify(&error))
+    /// Every row, read.
+    fn rows<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let connection = self.connection();
+        let wrong = |error: rusqlite::Error| self.classify(&error);
+        let mut statement = connection.sqlite.prepare_cached(sql).map_err(wrong)?;
+        let mut rows = statement.query(values).map_err(wrong)?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().map_err(wrong)? {
+            all.push(read(row)?);
+        }
+        Ok(all)
     }
 
-    fn read_sandbox(&self, row: &SqliteRow) -> Result<SandboxRecord, StoreError> {
+    fn read_sandbox(&self, row: &Row<'_>) -> Result<SandboxRecord, StoreError> {
         let mut record: SandboxRecord = self.parse(&self.text(row, "record")?)?;
         let state = self.text(row, "state")?;
         let state = State::from_name(&state).ok_or_else(|| self.corrupt(format!("`{state}` is no state")))?;
@@ -331,7 +276,7 @@ impl Store {
         Ok(record)
     }
 
-    fn read_operation(&self, row: &SqliteRow) -> Result<OperationRecord, StoreError> {
+    fn read_operation(&self, row: &Row<'_>) -> Result<OperationRecord, StoreError> {
         let (id, sandbox) = (self.text(row, "id")?, self.text(row, "sandbox_id")?);
         let (kind, status) = (self.text(row, "kind")?, self.text(row, "status")?);
         let wrong = |what: &str, text: &str| self.corrupt(format!("`{text}` is no {what}"));
@@ -350,8 +295,8 @@ impl Store {
         })
     }
 
-    fn read_step(&self, operation: &OperationId, row: &SqliteRow) -> Result<StepRecord, StoreError> {
-        let duration: Option<i64> = row.try_get("duration_us").map_err(|error| self.classify(&error))?;
+    fn read_step(&self, operation: &OperationId, row: &Row<'_>) -> Result<StepRecord, StoreError> {
+        let duration: Option<i64> = self.column(row, "duration_us")?;
         let small = |value: i64| u32::try_from(value).unwrap_or(0);
         Ok(StepRecord {
             operation_id: operation.clone(),
@@ -378,23 +323,32 @@ impl Store {
         serde_json::from_str(json).map_err(|error| self.corrupt(format!("a record cannot be read: {error}")))
     }
 
-    fn text(&self, row: &SqliteRow, column: &str) -> Result<String, StoreError> {
-        row.try_get(column)
+    fn text(&self, row: &Row<'_>, column: &str) -> Result<String, StoreError> {
+        self.column(row, column)
+    }
+
+    fn optional(&self, row: &Row<'_>, column: &str) -> Result<Option<String>, StoreError> {
+        self.column(row, column)
+    }
+
+    fn number(&self, row: &Row<'_>, column: &str) -> Result<i64, StoreError> {
+        self.column(row, column)
+    }
+
+    fn column<T: FromSql>(&self, row: &Row<'_>, column: &str) -> Result<T, StoreError> {
+        row.get(column)
             .map_err(|error| self.corrupt(format!("column {column}: {error}")))
     }
 
-    fn optional(&self, row: &SqliteRow, column: &str) -> Result<Option<String>, StoreError> {
-        row.try_get(column)
-            .map_err(|error| self.corrupt(format!("column {column}: {error}")))
-    }
-
-    fn number(&self, row: &SqliteRow, column: &str) -> Result<i64, StoreError> {
-        row.try_get(column)
-            .map_err(|error| self.corrupt(format!("column {column}: {error}")))
-    }
-
-    fn time(&self, row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
+    fn time(&self, row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {
         let at = self.number(row, column)?;
         Timestamp::from_microsecond(at).map_err(|error| self.corrupt(format!("column {column}: {error}")))
+    }
+}
+
+fn missing(what: &'static str, name: &str) -> StoreError {
+    StoreError::NotFound {
+        what,
+        name: name.to_owned(),
     }
 }

@@ -4,16 +4,15 @@
 pub(crate) const APPLICATION_ID: i64 = 0x5342_5852;
 /// Version of the tables this release reads and writes.
 pub(crate) const VERSION: i64 = 1;
-/// Pages of the log after which a commit folds it into the database. Low, since processes exit without closing: the
-/// next one to open reads this much back.
-pub(crate) const LOG_PAGES: u32 = 128;
+/// The pragmas of every connection.
+///
+/// `wal_autocheckpoint` is the number of pages of the log after which a commit folds it into the database. Low, since
+/// processes exit without folding: the next one to open reads this much back.
+pub(crate) const SET_UP: &str = "PRAGMA wal_autocheckpoint = 128; PRAGMA synchronous = NORMAL";
 
 /// Every table of version 1. Times are microseconds since 1970.
-///
-/// `fence` stays empty: a row that would say a fence did not hold violates its check, which ends the transaction.
 pub(crate) const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE fence (held INTEGER NOT NULL CHECK (held = 1));
 CREATE TABLE sandbox (
     id TEXT PRIMARY KEY, state TEXT NOT NULL, profile_id TEXT NOT NULL, project TEXT, extension_id TEXT, host TEXT,
     scope_key TEXT, deadline BIGINT, epoch BIGINT NOT NULL, revision BIGINT NOT NULL, created_at BIGINT NOT NULL,

@@ -264,7 +264,10 @@ async fn a_caller_that_goes_away_in_the_middle_leaves_no_open_transaction() {
         let change = first();
         let mut commit = Box::pin(store.commit(&mut record, &change));
         for _ in 0..polls {
-            let _ = std::future::poll_fn(|context| std::task::Poll::Ready(commit.as_mut().poll(context))).await;
+            let step = std::future::poll_fn(|context| std::task::Poll::Ready(commit.as_mut().poll(context))).await;
+            if step.is_ready() {
+                break;
+            }
         }
         drop(commit);
         stored(&store).await;
@@ -319,7 +322,7 @@ async fn bad_files_are_refused_with_what_to_do() {
     for (pragma, newer) in [("PRAGMA application_id = 7", false), ("PRAGMA user_version = 99", true)] {
         fresh();
         drop(open(dir.path()).await.unwrap());
-        raw(&file, pragma).await;
+        raw(&file, pragma);
         let (error, user) = refusal(dir.path()).await;
         assert!(
             matches!(error, StoreError::Foreign { newer: n, .. } if n == newer),
@@ -330,7 +333,7 @@ async fn bad_files_are_refused_with_what_to_do() {
     // Ours, but a table is gone.
     fresh();
     drop(open(dir.path()).await.unwrap());
-    raw(&file, "DROP TABLE meta").await;
+    raw(&file, "DROP TABLE meta");
     assert_eq!(refusal(dir.path()).await.1.code, ErrorCode::StoreCorrupt);
     // A directory where the file should be, and a file where the directory should be.
     fresh();
@@ -344,12 +347,10 @@ async fn bad_files_are_refused_with_what_to_do() {
     );
 }
 
-async fn raw(file: &Path, sql: &'static str) {
-    use sqlx::{Connection as _, Executor as _};
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-    connection.execute(sql).await.unwrap();
-    connection.close().await.unwrap();
+fn raw(file: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection.execute_batch(sql).unwrap();
+    connection.close().unwrap();
 }
 
 #[tokio::test]
@@ -363,7 +364,7 @@ async fn damaged_pages_are_an_error_and_never_a_wrong_answer() {
         ids.push(stored(&store).await.sandbox.sandbox_id);
     }
     drop(store);
-    raw(&file, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    raw(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
     let whole = std::fs::read(&file).unwrap();
     let mut refused = 0;
     for page in 1..whole.len() / 4096 {
