@@ -13,4 +13,4 @@ mod table;
 mod trial;
 mod world;
 
-pub use trial::main;
+pub(crate) use trial::main;

@@ -2,7 +2,7 @@
 
 /// What came of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The wall stood; what was seen.
     Held(String),
     /// The wall was passed; what was seen.
@@ -13,7 +13,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The line that carries it from one process to another.
-    pub fn to_line(&self) -> String {
+    pub(crate) fn to_line(&self) -> String {
         let (word, text) = match self {
             Outcome::Held(text) => ("HELD", text),
             Outcome::Broken(text) => ("BROKEN", text),
@@ -23,7 +23,7 @@ impl Outcome {
     }
 
     /// The outcome in the last line that has one.
-    pub fn in_text(text: &str) -> Option<Outcome> {
+    pub(crate) fn in_text(text: &str) -> Option<Outcome> {
         text.lines().rev().find_map(|line| {
             let (word, text) = line.split_once(' ')?;
             let text = text.to_owned();
@@ -37,13 +37,13 @@ impl Outcome {
     }
 
     /// Whether the wall stood.
-    pub fn held(&self) -> bool {
+    pub(crate) fn held(&self) -> bool {
         matches!(self, Outcome::Held(_))
     }
 }
 
 /// One outcome for several: a single breach decides.
-pub fn all(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
+pub(crate) fn all(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
     let outcomes: Vec<Outcome> = outcomes.into_iter().collect();
     let texts = |want: fn(&Outcome) -> Option<&String>| -> Option<String> {
         let texts: Vec<&str> = outcomes.iter().filter_map(want).map(String::as_str).collect();
@@ -70,7 +70,7 @@ pub fn all(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
 }
 
 /// Held when the call failed with one of these numbers; any other answer means that the kernel looked at it.
-pub fn refused<T: std::fmt::Debug>(what: &str, result: Result<T, i32>, with: &[i32]) -> Outcome {
+pub(crate) fn refused<T: std::fmt::Debug>(what: &str, result: Result<T, i32>, with: &[i32]) -> Outcome {
     match result {
         Err(errno) if with.contains(&errno) => Outcome::Held(format!("{what}: {}", name(errno))),
         Err(errno) => Outcome::Broken(format!("{what}: {}", name(errno))),
@@ -79,17 +79,25 @@ pub fn refused<T: std::fmt::Debug>(what: &str, result: Result<T, i32>, with: &[i
 }
 
 /// [`refused`] for the results of the standard library.
-pub fn refused_io<T>(what: &str, result: std::io::Result<T>, with: &[i32]) -> Outcome {
-    refused(what, result.map(|_| ()).map_err(|error| error.raw_os_error().unwrap_or(0)), with)
+pub(crate) fn refused_io<T>(what: &str, result: std::io::Result<T>, with: &[i32]) -> Outcome {
+    refused(
+        what,
+        result.map(|_| ()).map_err(|error| error.raw_os_error().unwrap_or(0)),
+        with,
+    )
 }
 
 /// Held when it is true.
-pub fn check(holds: bool, seen: impl Into<String>) -> Outcome {
-    if holds { Outcome::Held(seen.into()) } else { Outcome::Broken(seen.into()) }
+pub(crate) fn check(holds: bool, seen: impl Into<String>) -> Outcome {
+    if holds {
+        Outcome::Held(seen.into())
+    } else {
+        Outcome::Broken(seen.into())
+    }
 }
 
 /// An error number as people know it.
-pub fn name(errno: i32) -> String {
+pub(crate) fn name(errno: i32) -> String {
     let known = [
         (libc::EPERM, "EPERM"),
         (libc::ENOENT, "ENOENT"),

@@ -6,21 +6,25 @@ use std::io;
 /// A system call. What it returns, or its error number.
 ///
 /// Pointers among the arguments are valid, or are meant to be refused by the kernel.
-pub fn call(number: i64, arguments: &[usize]) -> Result<i64, i32> {
+pub(crate) fn call(number: i64, arguments: &[usize]) -> Result<i64, i32> {
     let at = |index: usize| arguments.get(index).copied().unwrap_or(0);
     // SAFETY: the kernel checks every argument; nothing here hands out memory that Rust uses for something else.
     let value = unsafe { libc::syscall(number, at(0), at(1), at(2), at(3), at(4), at(5)) };
-    if value < 0 { Err(io::Error::last_os_error().raw_os_error().unwrap_or(0)) } else { Ok(value) }
+    if value < 0 {
+        Err(io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    } else {
+        Ok(value)
+    }
 }
 
 /// The address of something, as a system call takes it.
-pub fn address<T: ?Sized>(value: &T) -> usize {
+pub(crate) fn address<T: ?Sized>(value: &T) -> usize {
     std::ptr::from_ref(value).cast::<u8>() as usize
 }
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// Exit code.
     Code(i32),
     /// Signal.
@@ -28,7 +32,7 @@ pub enum Ended {
 }
 
 /// Forks; the child does this and ends with its result. The process must have one thread.
-pub fn fork(child: impl FnOnce() -> i32) -> Result<i32, i32> {
+pub(crate) fn fork(child: impl FnOnce() -> i32) -> Result<i32, i32> {
     // SAFETY: callers have one thread.
     match unsafe { libc::fork() } {
         0 => exit(child()),
@@ -38,7 +42,7 @@ pub fn fork(child: impl FnOnce() -> i32) -> Result<i32, i32> {
 }
 
 /// `clone` with these flags, without shared memory; the child ends at once.
-pub fn clone_and_end(flags: i32) -> Result<i32, i32> {
+pub(crate) fn clone_and_end(flags: i32) -> Result<i32, i32> {
     let flags = usize::try_from(flags | libc::SIGCHLD).unwrap_or(0);
     match call(libc::SYS_clone, &[flags, 0, 0, 0, 0])? {
         0 => exit(0),
@@ -47,7 +51,7 @@ pub fn clone_and_end(flags: i32) -> Result<i32, i32> {
 }
 
 /// `vfork` whose child never lets go: the caller hangs in an uninterruptible wait until it is killed.
-pub fn hang_in_vfork() {
+pub(crate) fn hang_in_vfork() {
     let flags = usize::try_from(libc::CLONE_VFORK | libc::SIGCHLD).unwrap_or(0);
     if call(libc::SYS_clone, &[flags, 0, 0, 0, 0]) == Ok(0) {
         loop {
@@ -57,13 +61,13 @@ pub fn hang_in_vfork() {
 }
 
 /// Ends this process without running anything else.
-pub fn exit(code: i32) -> ! {
+pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: no preconditions.
     unsafe { libc::_exit(code) }
 }
 
 /// Waits for a child.
-pub fn wait(pid: i32) -> Ended {
+pub(crate) fn wait(pid: i32) -> Ended {
     let mut status = 0;
     // SAFETY: the pointer is valid for writes.
     while unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0
@@ -77,12 +81,12 @@ pub fn wait(pid: i32) -> Ended {
 }
 
 /// Does something in a child and says how the child ended.
-pub fn in_child(child: impl FnOnce() -> i32) -> Result<Ended, i32> {
+pub(crate) fn in_child(child: impl FnOnce() -> i32) -> Result<Ended, i32> {
     fork(child).map(wait)
 }
 
 /// Sends a signal.
-pub fn kill(pid: i32, signal: i32) -> Result<(), i32> {
+pub(crate) fn kill(pid: i32, signal: i32) -> Result<(), i32> {
     // SAFETY: no pointers.
     if unsafe { libc::kill(pid, signal) } < 0 {
         return Err(io::Error::last_os_error().raw_os_error().unwrap_or(0));
@@ -91,7 +95,7 @@ pub fn kill(pid: i32, signal: i32) -> Result<(), i32> {
 }
 
 /// Waits for a signal.
-pub fn pause() {
+pub(crate) fn pause() {
     // SAFETY: no preconditions.
     unsafe {
         libc::pause();
@@ -99,7 +103,7 @@ pub fn pause() {
 }
 
 /// CPU time of the children that were waited for, in microseconds.
-pub fn cpu_of_children() -> i64 {
+pub(crate) fn cpu_of_children() -> i64 {
     // SAFETY: an all-zero rusage is valid, and valid for writes.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
@@ -111,7 +115,7 @@ pub fn cpu_of_children() -> i64 {
 }
 
 /// How many CPUs this process may use after it asked for all.
-pub fn cpus_after_asking_for_all() -> (Result<i64, i32>, i32) {
+pub(crate) fn cpus_after_asking_for_all() -> (Result<i64, i32>, i32) {
     let size = size_of::<libc::cpu_set_t>();
     let all = [0xffu8; size_of::<libc::cpu_set_t>()];
     let asked = call(libc::SYS_sched_setaffinity, &[0, size, address(&all)]);
@@ -126,7 +130,7 @@ pub fn cpus_after_asking_for_all() -> (Result<i64, i32>, i32) {
 
 /// A system call through the door of 32-bit programs.
 #[cfg(target_arch = "x86_64")]
-pub fn call_as_i386(number: u32) -> i64 {
+pub(crate) fn call_as_i386(number: u32) -> i64 {
     let result: i64;
     // SAFETY: the registers that the call changes are declared; callers pass calls without pointers.
     unsafe {
@@ -137,7 +141,7 @@ pub fn call_as_i386(number: u32) -> i64 {
 }
 
 /// Lets a descriptor pass through `execve`.
-pub fn inherit(from: i32, number: i32) {
+pub(crate) fn inherit(from: i32, number: i32) {
     // SAFETY: callers name numbers that nothing else uses.
     unsafe {
         libc::dup2(from, number);
@@ -145,7 +149,7 @@ pub fn inherit(from: i32, number: i32) {
 }
 
 /// The window size of a terminal.
-pub fn window_size(fd: i32) -> Option<(u16, u16)> {
+pub(crate) fn window_size(fd: i32) -> Option<(u16, u16)> {
     // SAFETY: an all-zero winsize is valid, and valid for writes.
     unsafe {
         let mut size: libc::winsize = std::mem::zeroed();
