@@ -77,34 +77,3 @@ pub(crate) fn names(path: &Path) -> io::Result<Vec<String>> {
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect()
 }
-
-/// Removes a tree without following links. Directories that their owner made unreadable are opened first.
-pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    if crate::weaken::is_off("removal") {
-        return Ok(());
-    }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_directories(path, 0)?;
-            fs::remove_dir_all(path)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn open_directories(path: &Path, depth: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    const DEEPEST: u32 = 5000;
-    if depth > DEEPEST || !fs::symlink_metadata(path)?.is_dir() {
-        return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_directories(&entry.path(), depth + 1)?;
-        }
-    }
-    Ok(())
-}

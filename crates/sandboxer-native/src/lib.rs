@@ -29,6 +29,7 @@ mod idmap;
 mod init;
 mod layout;
 mod reap;
+mod remove;
 pub mod runtime;
 mod seccomp;
 mod shim;

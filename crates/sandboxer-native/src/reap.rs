@@ -13,6 +13,7 @@ use crate::files;
 use crate::identity::{self, ProcessRef};
 use crate::idmap;
 use crate::layout::{Home, Layout};
+use crate::remove::remove_tree;
 use crate::spec::{Intent, Launched};
 use crate::wire;
 
@@ -163,7 +164,7 @@ pub(crate) fn remove_directory(layout: &Layout, home: &Home, id: &str) -> Cleanu
     let removed = match std::fs::rename(&home.path, &grave) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => files::remove_tree(&grave),
+        Ok(()) => remove_tree(&grave),
     }
     .and_then(|()| remove_graves(layout, id));
     if let Err(error) = removed {
@@ -177,7 +178,7 @@ pub(crate) fn remove_directory(layout: &Layout, home: &Home, id: &str) -> Cleanu
 fn remove_graves(layout: &Layout, id: &str) -> std::io::Result<()> {
     for name in files::names(&layout.trash())? {
         if name.strip_prefix(id).is_some_and(|rest| rest.starts_with('-')) {
-            files::remove_tree(&layout.trash().join(name))?;
+            remove_tree(&layout.trash().join(name))?;
         }
     }
     Ok(())
@@ -191,7 +192,7 @@ pub(crate) fn remove_contents_after_end(layout: &Layout, home: &Home, id: &str) 
         let quiet = groups.iter().all(|item| item.now == Presence::Absent);
         release_ids(layout, id, Some(&intent), quiet);
     }
-    let _ = files::remove_tree(&home.disk());
+    let _ = remove_tree(&home.disk());
     for name in ["init.sock", "shim.sock"] {
         let _ = std::fs::remove_file(home.path.join(name));
     }
