@@ -180,8 +180,8 @@ fn overlay() -> Check {
         _ => check(
             NAME,
             CheckState::Missing,
-            "overlayfs cannot be mounted in a user namespace: `--input repo=` works read-only only",
-            Some("use Linux 6.6 or later, or a profile with `workspace.access: ro`"),
+            "overlayfs cannot be mounted in a user namespace: `--input repo=` does not work",
+            Some("use Linux 6.6 or later"),
         ),
     }
 }

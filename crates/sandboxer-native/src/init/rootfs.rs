@@ -399,28 +399,34 @@ impl Builder<'_> {
             (_, Some(tree)) if weaken::is_off("overlay") => sys::cpath(&target)
                 .and_then(|path| sys::attach(tree.as_fd(), &path))
                 .tried("show the workspace"),
-            (Access::Rw, Some(tree)) => {
+            (access, Some(tree)) => {
                 sys::mount_set(tree.as_fd(), read_only).tried("open the workspace")?;
                 sys::cpath(lower)
                     .and_then(|path| sys::attach(tree.as_fd(), &path))
                     .tried("open the workspace")?;
-                // `volatile`: nothing of this survives the machine, so nothing needs to be synced when it ends.
-                let options = format!(
-                    "lowerdir={},upperdir={},workdir={},userxattr,volatile",
-                    lower.display(),
-                    scratch.join("upper").display(),
-                    scratch.join("work").display()
-                );
-                mount(c"overlay", &target, c"overlay", NOSUID_NODEV, &options).map_err(|error| {
-                    NativeError::new(Kind::CannotEnforce, format!("cannot lay a writable layer over the workspace: {error}"))
-                        .hint("overlayfs does not work on this file system; use a repo on ext4, xfs, btrfs or tmpfs, or a profile with `workspace.access: ro`")
+                let upper = scratch.join("upper");
+                let (flags, layers) = if access == Access::Ro {
+                    // An overlay also where nothing is written: shown as it is, a socket or named pipe in the tree
+                    // would lead to whatever process of the host has its other end.
+                    let layers = format!("lowerdir={}:{}", lower.display(), upper.display());
+                    (NOSUID_NODEV | libc::MS_RDONLY as u64, layers)
+                } else {
+                    // `volatile`: nothing of this survives the machine, so nothing needs to be synced when it ends.
+                    let (lower, work) = (lower.display(), scratch.join("work"));
+                    let layers = format!(
+                        "lowerdir={lower},upperdir={},workdir={},volatile",
+                        upper.display(),
+                        work.display()
+                    );
+                    (NOSUID_NODEV, layers)
+                };
+                mount(c"overlay", &target, c"overlay", flags, &format!("{layers},userxattr")).map_err(|error| {
+                    NativeError::new(
+                        Kind::CannotEnforce,
+                        format!("cannot lay a layer over the workspace: {error}"),
+                    )
+                    .hint("overlayfs does not work on this file system; use a repo on ext4, xfs, btrfs or tmpfs")
                 })
-            }
-            (Access::Ro, Some(tree)) => {
-                sys::mount_set(tree.as_fd(), read_only).tried("show the workspace")?;
-                sys::cpath(&target)
-                    .and_then(|path| sys::attach(tree.as_fd(), &path))
-                    .tried("show the workspace")
             }
             (access, None) => {
                 let attributes = if access == Access::Ro {
@@ -430,7 +436,6 @@ impl Builder<'_> {
                 };
                 bind(&scratch.join("upper"), &target, attributes, Recursive::No).tried("show the workspace")
             }
-            (Access::None, Some(_)) => Ok(()),
         }
     }
 }
