@@ -23,6 +23,14 @@ impl Filter {
         }
     }
 
+    /// What keeps a process on the CPUs it was bound to.
+    pub(crate) fn keep_affinity() -> Filter {
+        let number = u32::try_from(libc::SYS_sched_setaffinity).unwrap_or(u32::MAX);
+        Filter {
+            program: lay_out(&mut vec![(number, Verdict::Errno(libc::EPERM))]),
+        }
+    }
+
     /// Installs it on this thread and all it will start.
     pub(crate) fn install(&self) -> std::io::Result<()> {
         crate::sys::seccomp_install(&self.program)
@@ -98,6 +106,8 @@ fn missing() -> Vec<i64> {
         libc::SYS_fsmount,
         libc::SYS_fspick,
         libc::SYS_mount_setattr,
+        // Its mode is out of a filter's sight.
+        libc::SYS_openat2,
         STATMOUNT,
         LISTMOUNT,
         OPEN_TREE_ATTR,
@@ -187,12 +197,18 @@ fn conditional() -> Vec<(i64, Vec<Vec<Condition>>)> {
     // The default personality, a query, and the 32-bit one: the rest weakens address randomisation.
     let personalities = [0, u32::MAX, 8].iter().map(|value| when(0, IsNot(*value))).collect();
     let request = |value: libc::Ioctl| u32::try_from(value).unwrap_or(u32::MAX);
+    let set_id_bits = libc::S_ISUID | libc::S_ISGID;
+    let set_id = |argument| vec![vec![when(argument, HasAnyOf(set_id_bits))]];
     let devices = |argument| {
-        [libc::S_IFCHR, libc::S_IFBLK]
-            .map(|kind| vec![when(argument, MaskedIs(libc::S_IFMT, kind))])
-            .to_vec()
+        let mut alternatives = set_id(argument);
+        for kind in [libc::S_IFCHR, libc::S_IFBLK] {
+            alternatives.push(vec![when(argument, MaskedIs(libc::S_IFMT, kind))]);
+        }
+        alternatives
     };
-    let set_id = |argument| vec![vec![when(argument, HasAnyOf(libc::S_ISUID | libc::S_ISGID))]];
+    // The mode counts only where a file may be made; else it is whatever was in the register.
+    let makes = bits(libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY));
+    let set_id_of_new = |flags, mode| vec![vec![when(flags, HasAnyOf(makes)), when(mode, HasAnyOf(set_id_bits))]];
     let mut rules = vec![
         (libc::SYS_clone, vec![vec![when(0, HasAnyOf(bits(namespaces)))]]),
         (libc::SYS_socket, vec![other_family, other_netlink]),
@@ -207,6 +223,7 @@ fn conditional() -> Vec<(i64, Vec<Vec<Condition>>)> {
         ),
         (libc::SYS_personality, vec![personalities]),
         (libc::SYS_mknodat, devices(2)),
+        (libc::SYS_openat, set_id_of_new(2, 3)),
         (libc::SYS_fchmod, set_id(1)),
         (libc::SYS_fchmodat, set_id(2)),
         (FCHMODAT2, set_id(2)),
@@ -214,7 +231,12 @@ fn conditional() -> Vec<(i64, Vec<Vec<Condition>>)> {
         (libc::SYS_prlimit64, vec![vec![when(0, Is(1))]]),
     ];
     #[cfg(target_arch = "x86_64")]
-    rules.extend([(libc::SYS_mknod, devices(1)), (libc::SYS_chmod, set_id(1))]);
+    rules.extend([
+        (libc::SYS_mknod, devices(1)),
+        (libc::SYS_chmod, set_id(1)),
+        (libc::SYS_creat, set_id(1)),
+        (libc::SYS_open, set_id_of_new(1, 2)),
+    ]);
     rules
 }
 

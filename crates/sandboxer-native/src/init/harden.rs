@@ -65,6 +65,10 @@ pub(crate) fn seal(limits: &ProcessLimits, filter: &Filter, rootful: bool) -> Re
         report.push(landlock_rules()?);
     }
     if !weaken::is_off("seccomp") {
+        if limits.cpus.is_some() {
+            let bound = Filter::keep_affinity();
+            bound.install().tried("keep the limit of CPUs")?;
+        }
         filter.install().tried("install the seccomp filter")?;
         report.push(Mechanism {
             name: "seccomp".to_owned(),

@@ -148,10 +148,7 @@ pub(crate) fn public_addresses(world: &World) -> Outcome {
 pub(crate) fn public_ipv6(world: &World) -> Outcome {
     world.probe(
         "unreachable_inside",
-        &[word(
-            "targets",
-            "[2001:db8::1]:443,[fd00:ec2::254]:80",
-        )],
+        &[word("targets", "[2001:db8::1]:443,[fd00:ec2::254]:80")],
     )
 }
 
@@ -463,7 +460,11 @@ pub(crate) fn secrets(world: &World) -> Outcome {
             argv.push(argument.clone().into_bytes());
             let command = sandboxer_native::runtime::Command {
                 argv,
-                env: vec![("CALLERS_CHOICE".into(), variable.clone()), ("ONE".into(), large.clone()), ("TWO".into(), large)],
+                env: vec![
+                    ("CALLERS_CHOICE".into(), variable.clone()),
+                    ("ONE".into(), large.clone()),
+                    ("TWO".into(), large),
+                ],
                 cwd: None,
                 io: CommandIo::Pipes([null.as_fd(), pipe.1.as_fd(), pipe.1.as_fd()]),
             };
