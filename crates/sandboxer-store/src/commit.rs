@@ -106,9 +106,7 @@ impl Store {
         for step in &change.steps {
             self.write_step(&transaction, step)?;
         }
-        for event in &change.events {
-            self.write_event(&transaction, &record.sandbox.sandbox_id, event)?;
-        }
+        self.write_events(&transaction, &record.sandbox.sandbox_id, &change.events)?;
         for meter in &change.meters {
             write_meter(&transaction, &record.sandbox.sandbox_id, meter)?;
         }
@@ -228,31 +226,45 @@ impl Store {
         Ok(())
     }
 
-    fn write_event(&self, transaction: &Transaction<'_>, sandbox: &SandboxId, event: &NewEvent) -> Result<(), Failed> {
-        let whole = Event {
-            event_id: event.event_id.clone(),
-            sandbox_id: sandbox.clone(),
-            seq: 0,
-            at: event.at,
-            kind: event.kind.clone(),
-            state: event.state,
-            reason: event.reason,
-            summary: event.summary.clone(),
-            detail: event.detail.clone(),
-        };
-        transaction
-            .prepare_cached(
-                "INSERT INTO event (sandbox_id, seq, id, at, kind, state, record, delivered) \
-                 SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6, 0 FROM event WHERE sandbox_id = $1",
-            )?
-            .execute(params![
+    /// Numbers them from the last one on; the write lock is held, so nobody else does at the same time.
+    fn write_events(
+        &self,
+        transaction: &Transaction<'_>,
+        sandbox: &SandboxId,
+        events: &[NewEvent],
+    ) -> Result<(), Failed> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let last: i64 = transaction
+            .prepare_cached("SELECT COALESCE(MAX(seq), 0) FROM event WHERE sandbox_id = $1")?
+            .query_row([sandbox.as_str()], |row| row.get(0))?;
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO event (sandbox_id, seq, id, at, kind, state, record, delivered) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 0)",
+        )?;
+        for (seq, event) in (last + 1..).zip(events) {
+            let whole = Event {
+                event_id: event.event_id.clone(),
+                sandbox_id: sandbox.clone(),
+                seq: u64::try_from(seq).unwrap_or(0),
+                at: event.at,
+                kind: event.kind.clone(),
+                state: event.state,
+                reason: event.reason,
+                summary: event.summary.clone(),
+                detail: event.detail.clone(),
+            };
+            insert.execute(params![
                 sandbox.as_str(),
+                seq,
                 event.event_id.as_str(),
                 event.at.as_microsecond(),
                 event.kind,
                 event.state.name(),
                 self.json(&whole)?,
             ])?;
+        }
         Ok(())
     }
 
