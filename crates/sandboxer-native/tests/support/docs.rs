@@ -53,6 +53,10 @@ fn text() -> String {
 
 /// Whether the document is what the table says; writes it when `SBX_WRITE_DOCS` is set.
 pub(crate) fn compare() -> Result<(), String> {
+    if !cfg!(target_arch = "x86_64") {
+        // Three of the probes are of that architecture alone, and the document has them.
+        return Ok(());
+    }
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/isolation.md");
     let want = text();
     if std::env::var_os("SBX_WRITE_DOCS").is_some() {

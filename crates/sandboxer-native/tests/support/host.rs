@@ -359,7 +359,11 @@ pub(crate) fn kill_pid1(world: &World) -> Outcome {
         let ran = world.run(
             &spec.id,
             &probe_argv("kill_pid1_inside", world.weak, &[word("init", number)]),
-        )?;
+        );
+        if !world.runtime.observe(&spec.id).alive {
+            return Ok(Outcome::Broken("the sandbox is gone".to_owned()));
+        }
+        let ran = ran?;
         let answers = world.runtime.deadline(&spec.id).is_ok();
         if ran.exit == Exit::SandboxGone || !answers {
             return Ok(Outcome::Broken(format!("the sandbox is gone: {:?}", ran.exit)));

@@ -1,7 +1,13 @@
-//! Cases of what happens to a sandbox.
+//! Cases of what happens to a sandbox: deaths at the wrong moment, half-made states, races, commands.
+
+mod commands;
+mod deaths;
+mod removal;
 
 use super::outcome::Outcome;
 use super::world::World;
+
+pub(crate) use deaths::be_victim;
 
 /// One case.
 pub(crate) struct Case {
@@ -9,8 +15,45 @@ pub(crate) struct Case {
     run: fn(&World) -> Result<(), String>,
 }
 
+const fn case(name: &'static str, run: fn(&World) -> Result<(), String>) -> Case {
+    Case { name, run }
+}
+
 /// All of them.
-pub(crate) const CASES: &[Case] = &[];
+pub(crate) const CASES: &[Case] = &[
+    case("keeper_dies", deaths::keeper_dies),
+    case("pid1_dies", deaths::pid1_dies),
+    case("keeper_and_pid1_die", deaths::keeper_and_pid1_die),
+    case("keeper_hangs", deaths::keeper_hangs),
+    case("pid1_hangs", deaths::pid1_hangs),
+    case("caller_dies_at_any_moment", deaths::caller_dies_at_any_moment),
+    case(
+        "everything_of_ours_dies_at_any_moment",
+        deaths::everything_dies_at_any_moment,
+    ),
+    case("deadline_holds_alone", deaths::deadline_holds_alone),
+    case("deadline_leaves_a_note", deaths::deadline_leaves_a_note),
+    case("deadline_moves", deaths::deadline_moves),
+    case("launch_twice_is_once", removal::launch_twice_is_once),
+    case("older_epochs_are_fenced", removal::older_epochs_are_fenced),
+    case("half_made_states_go", removal::half_made_states_go),
+    case("a_number_given_to_another_process", removal::reused_number),
+    case("unused_spares_leave_nothing", removal::unused_spares_leave_nothing),
+    case(
+        "refused_launches_leave_nothing",
+        removal::refused_launches_leave_nothing,
+    ),
+    case("namespaces_and_groups_end", removal::namespaces_and_groups_end),
+    case("twenty_at_once", removal::twenty_at_once),
+    case("eight_launches_of_one", removal::eight_launches_of_one),
+    case("fifty_commands_at_once", commands::fifty_at_once),
+    case("exit_codes", commands::exit_codes),
+    case("signals", commands::signals),
+    case("caller_of_a_command_dies", commands::caller_dies),
+    case("detached_command_stays", commands::detached_stays),
+    case("terminal", commands::terminal),
+    case("no_commands_after_the_end", commands::none_after_the_end),
+];
 
 /// Runs one case.
 pub(crate) fn run(name: &str, world: &World) -> Outcome {
@@ -23,4 +66,9 @@ pub(crate) fn run(name: &str, world: &World) -> Outcome {
         Some(Err(error)) => Outcome::Broken(error),
         None => Outcome::Unclear(format!("no case `{name}`")),
     }
+}
+
+/// Refuses what is not so.
+pub(crate) fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.into()) }
 }

@@ -306,6 +306,11 @@ pub(crate) fn timespec(duration: Duration) -> Timespec {
     }
 }
 
+/// Leaves the machine to others for a moment between two looks.
+pub(crate) fn breathe() {
+    let _ = poll(&mut [], Some(&timespec(Duration::from_millis(2))));
+}
+
 /// Waits until this is so.
 pub(crate) fn wait_until(what: &str, patience: Duration, mut is_so: impl FnMut() -> bool) -> Result<Duration, String> {
     let start = Instant::now();
@@ -313,7 +318,7 @@ pub(crate) fn wait_until(what: &str, patience: Duration, mut is_so: impl FnMut()
         if start.elapsed() > patience {
             return Err(format!("not within {patience:?}: {what}"));
         }
-        std::thread::yield_now();
+        breathe();
     }
     Ok(start.elapsed())
 }

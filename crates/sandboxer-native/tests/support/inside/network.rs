@@ -13,31 +13,27 @@ use super::super::raw::call;
 use super::Args;
 
 /// What comes of the first packet to an address.
-fn knock(address: &str) -> (String, Result<(), i32>) {
-    let target: SocketAddr = match address.parse() {
-        Ok(target) => target,
-        Err(error) => return (format!("{address}: {error}"), Ok(())),
-    };
+pub(crate) fn knock(address: &str) -> Result<(), i32> {
+    let target: SocketAddr = address.parse().map_err(|_| libc::EINVAL)?;
     let family = if target.is_ipv4() {
         AddressFamily::INET
     } else {
         AddressFamily::INET6
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let result = socket_with(family, SocketType::STREAM, flags, None)
+    socket_with(family, SocketType::STREAM, flags, None)
         .and_then(|socket| connect(&socket, &target))
-        .map_err(Errno::raw_os_error);
-    (format!("connect {address}"), result)
+        .map_err(Errno::raw_os_error)
 }
 
 const NO_ROUTE: &[i32] = &[libc::ENETUNREACH];
 
 /// Addresses that stand for all outside.
 pub(crate) fn unreachable(args: &Args) -> Outcome {
-    all(args.text("targets").split(',').map(|target| {
-        let (what, result) = knock(target);
-        refused(&what, result, NO_ROUTE)
-    }))
+    all(args
+        .text("targets")
+        .split(',')
+        .map(|target| refused(&format!("connect {target}"), knock(target), NO_ROUTE)))
 }
 
 /// A service on the host's loopback interface.
