@@ -1,11 +1,5 @@
 //! Deaths at the wrong moment, half-made states, races: what stays true of a sandbox, and that nothing is left of it.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test program"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test program")]
 
 mod support;
 

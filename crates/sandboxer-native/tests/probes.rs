@@ -1,11 +1,5 @@
 //! Tries, from inside real sandboxes and beside them, what a sandbox must not let happen: as root, and as a plain user.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test program"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test program")]
 
 mod support;
 

@@ -1,11 +1,5 @@
 //! Runs every probe with the protection that it tries switched off: each must report the breach, or it proves nothing.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test program"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test program")]
 
 mod support;
 

@@ -409,7 +409,7 @@ impl Builder<'_> {
                     // An overlay also where nothing is written: shown as it is, a socket or named pipe in the tree
                     // would lead to whatever process of the host has its other end.
                     let layers = format!("lowerdir={}:{}", lower.display(), upper.display());
-                    (NOSUID_NODEV | libc::MS_RDONLY as u64, layers)
+                    (NOSUID_NODEV | libc::MS_RDONLY, layers)
                 } else {
                     // `volatile`: nothing of this survives the machine, so nothing needs to be synced when it ends.
                     let (lower, work) = (lower.display(), scratch.join("work"));

@@ -134,7 +134,7 @@ fn be_trial(words: &[String]) -> i32 {
     let [suite, mode, name, dir, secret] = words else {
         return 2;
     };
-    // SAFETY-free: the secret travels in the environment, as a caller's would.
+    // The same word is in our environment, as a caller may have secrets there.
     let world = World::new(
         Mode::from_name(mode),
         Path::new(dir),
