@@ -104,7 +104,7 @@ pub(crate) fn inode_fill(world: &World) -> Outcome {
 
 pub(crate) fn cpu(world: &World) -> Outcome {
     let mut spec = world.spec();
-    spec.limits.cpu = Some(0.5);
+    spec.limits.cpu = Some(0.2);
     let by = |limits: &[sandboxer_model::isolation::Limit]| {
         limits
             .iter()
@@ -360,10 +360,11 @@ pub(crate) fn kill_pid1(world: &World) -> Outcome {
             &spec.id,
             &probe_argv("kill_pid1_inside", world.weak, &[word("init", number)]),
         );
-        if !world.runtime.observe(&spec.id).alive {
+        let Ok(ran) = ran else {
+            // No answer comes from one that is dying.
+            wait_until("its end", PATIENCE, || !world.runtime.observe(&spec.id).alive)?;
             return Ok(Outcome::Broken("the sandbox is gone".to_owned()));
-        }
-        let ran = ran?;
+        };
         let answers = world.runtime.deadline(&spec.id).is_ok();
         if ran.exit == Exit::SandboxGone || !answers {
             return Ok(Outcome::Broken(format!("the sandbox is gone: {:?}", ran.exit)));
@@ -560,6 +561,18 @@ pub(crate) fn flood(world: &World) -> Outcome {
     })())
 }
 
+const DEPTH: u32 = 1000;
+
+/// How long this machine takes for as many directories without any of ours.
+fn plain_removal(dir: &Path, count: u32) -> Result<Duration, String> {
+    for number in 0..count {
+        std::fs::create_dir_all(dir.join(number.to_string())).map_err(|error| error.to_string())?;
+    }
+    let start = Instant::now();
+    std::fs::remove_dir_all(dir).map_err(|error| error.to_string())?;
+    Ok(start.elapsed())
+}
+
 /// A payload that makes itself hard to remove, with its files in memory and on the host's disk.
 pub(crate) fn stubborn(world: &World) -> Outcome {
     all([Some(64), None].map(|disk_mb| {
@@ -567,17 +580,24 @@ pub(crate) fn stubborn(world: &World) -> Outcome {
         spec.limits.disk_mb = disk_mb;
         unclear((|| {
             world.launch(&spec, Start::Program)?;
-            let _resident = world.resident(&spec.id, "stubborn", &[word("depth", 1000)])?;
+            let _resident = world.resident(&spec.id, "stubborn", &[word("depth", DEPTH)])?;
+            let allowed = if disk_mb.is_some() {
+                Duration::from_secs(2)
+            } else {
+                // A disk that is slow to forget, on a machine that is busy, is slow for everybody.
+                Duration::from_secs(2) + 3 * plain_removal(&world.dir.join("data/plain"), DEPTH)?
+            };
             let start = Instant::now();
             let destroyed = world.destroy(&spec.id, 1);
             let took = start.elapsed();
             let graves = std::fs::read_dir(world.root.join("trash")).map_or(0, Iterator::count);
             Ok(check(
-                destroyed.is_ok() && took < Duration::from_secs(2) && graves == 0,
+                destroyed.is_ok() && took < allowed && graves == 0,
                 format!(
-                    "files {}: {destroyed:?} in {} ms, {graves} graves",
+                    "files {}: {destroyed:?} in {} of {} ms, {graves} graves",
                     if disk_mb.is_some() { "in memory" } else { "on disk" },
-                    took.as_millis()
+                    took.as_millis(),
+                    allowed.as_millis()
                 ),
             ))
         })())

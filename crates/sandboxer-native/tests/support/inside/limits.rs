@@ -126,7 +126,7 @@ pub(crate) fn inode_fill(_: &Args) -> Outcome {
     )
 }
 
-/// Spins on two CPUs; a quota of half a CPU holds it.
+/// Spins on two CPUs; a quota of a fifth of a CPU holds it, which is less than a busy machine leaves.
 pub(crate) fn cpu_quota(_: &Args) -> Outcome {
     const WALL: Duration = Duration::from_millis(1500);
     let start = Instant::now();
@@ -143,7 +143,7 @@ pub(crate) fn cpu_quota(_: &Args) -> Outcome {
     }
     let wall = i64::try_from(start.elapsed().as_micros()).unwrap_or(1).max(1);
     let percent = raw::cpu_of_children() * 100 / wall;
-    check(percent <= 65, format!("{percent} % of a CPU"))
+    check(percent <= 28, format!("{percent} % of a CPU"))
 }
 
 /// Asks for all CPUs where one was granted.

@@ -176,7 +176,7 @@ pub(crate) fn victim(world: &World, what: &str, id: &str) -> Result<std::process
 /// Moments of a launch and a removal, which take some 20 ms here and more on a busy machine.
 const MOMENTS: u32 = 24;
 
-fn each_moment(world: &World, strike: impl Fn(&mut std::process::Child)) -> Result<(), String> {
+fn each_moment(world: &World, strike: impl Fn(&mut std::process::Child, &Path)) -> Result<(), String> {
     for moment in 0..MOMENTS {
         let id = world.new_id();
         let what = if moment % 2 == 0 { "program" } else { "copy" };
@@ -185,7 +185,7 @@ fn each_moment(world: &World, strike: impl Fn(&mut std::process::Child)) -> Resu
         while Instant::now() < at {
             std::hint::spin_loop();
         }
-        strike(&mut child);
+        strike(&mut child, &world.root.join("sb").join(&id));
         let _ = child.wait();
         world
             .destroy(&id, 2)
@@ -206,27 +206,22 @@ fn each_moment(world: &World, strike: impl Fn(&mut std::process::Child)) -> Resu
 }
 
 pub(crate) fn caller_dies_at_any_moment(world: &World) -> Result<(), String> {
-    each_moment(world, |child| {
+    each_moment(world, |child, _| {
         let _ = child.kill();
     })
 }
 
-/// Caller, keeper and first process, all at once.
+/// Caller, keeper and, once it is on record, first process, all at once.
 pub(crate) fn everything_dies_at_any_moment(world: &World) -> Result<(), String> {
-    let ours = world.dir.join("suite").to_string_lossy().into_owned();
-    each_moment(world, |child| {
+    each_moment(world, |child, home| {
         let _ = child.kill();
-        let me = std::process::id();
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-                continue;
-            };
-            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let exe = std::fs::read_link(entry.path().join("exe")).unwrap_or_default();
-            let keeper = exe == Path::new(&ours)
-                || command.starts_with(ours.as_bytes()) && command.windows(6).any(|word| word == b"__shim");
-            if keeper && pid != me {
-                let _ = raw::kill(pid.cast_signed(), libc::SIGKILL);
+        for (file, name) in [("intent.json", "shim"), ("state.json", "shim"), ("state.json", "init")] {
+            let record = std::fs::read(home.join(file)).unwrap_or_default();
+            let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
+            if let Some(pid) = record[name]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
+                && pid > 1
+            {
+                let _ = raw::kill(pid, libc::SIGKILL);
             }
         }
     })

@@ -237,6 +237,17 @@ fn namespaces(world: &World, pid: i32) -> Vec<String> {
         .collect()
 }
 
+fn ticks_since_boot() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let per_second = rustix::param::clock_ticks_per_second();
+    now.tv_sec.cast_unsigned() * per_second + now.tv_nsec.cast_unsigned() * per_second / 1_000_000_000
+}
+
+fn start_of(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()
+}
+
 fn groups(id: &str) -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     mounts
@@ -263,11 +274,16 @@ pub(crate) fn namespaces_and_groups_end(world: &World) -> Result<(), String> {
         world.mode == Mode::Rootless || !groups(&spec.id).is_empty(),
         "it has no group",
     )?;
+    let before = ticks_since_boot();
     world.destroy(&spec.id, 1)?;
     drop(resident);
     ensure(groups(&spec.id).is_empty(), "a group is left")?;
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            // The numbers of namespaces are given again to new ones, such as those of another test.
+            if start_of(pid).is_none_or(|start| start > before) {
+                continue;
+            }
             let left: Vec<String> = namespaces(world, pid)
                 .into_iter()
                 .filter(|link| own.contains(link))
