@@ -166,8 +166,8 @@ fn connect(path: &Path) -> Result<(rusqlite::Connection, InstallationId), StoreE
     let name = path.display().to_string();
     let wrong = |error: rusqlite::Error| classify(&error, &name);
     let sqlite = open_file(path, FLAGS).map_err(wrong)?;
-    // The last process to leave would otherwise fold the log into the file and remove it: most of a millisecond, at every
-    // exit of a command.
+    // The last process to leave would otherwise fold the log into the file and remove it: half a millisecond or more, at
+    // every exit of a command.
     sqlite
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(wrong)?;

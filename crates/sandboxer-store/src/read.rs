@@ -212,7 +212,7 @@ impl Store {
         let now = self.clock().now().as_microsecond();
         let sql = "SELECT id, lease_owner, lease_until FROM operation WHERE is_open = 1 AND lease_owner <> $1 \
                    AND (lease_owner <> '' OR lease_until <= $2) UNION ALL \
-                   SELECT id, NULL, deadline FROM sandbox WHERE deadline IS NOT NULL AND deadline <= $2 LIMIT $3";
+                   SELECT id, NULL, deadline FROM sandbox WHERE state <> 'destroyed' AND deadline <= $2 LIMIT $3";
         self.rows(sql, params![me, now, limit], |row| {
             let id = self.text(row, "id")?;
             Ok(match self.optional(row, "lease_owner")? {

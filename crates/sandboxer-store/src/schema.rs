@@ -19,8 +19,7 @@ CREATE TABLE sandbox (
     record TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX sandbox_scope ON sandbox (scope_key) WHERE scope_key IS NOT NULL;
-CREATE INDEX sandbox_deadline ON sandbox (deadline) WHERE deadline IS NOT NULL;
-CREATE INDEX sandbox_live ON sandbox (created_at) WHERE state <> 'destroyed';
+CREATE INDEX sandbox_live ON sandbox (deadline, created_at) WHERE state <> 'destroyed';
 CREATE TABLE frozen (sandbox_id TEXT PRIMARY KEY REFERENCES sandbox (id), record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE operation (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, sandbox_id TEXT NOT NULL REFERENCES sandbox (id), params TEXT NOT NULL,

@@ -292,6 +292,19 @@ async fn the_directory_is_private_and_the_installation_keeps_its_name() {
     assert_eq!(drafts.count(), 0);
 }
 
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "looks at the files")]
+async fn leaving_costs_no_folding_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await.unwrap();
+    let id = stored(&store).await.sandbox.sandbox_id;
+    drop(store);
+    let log = dir.path().join("sandboxer.db-wal");
+    assert!(std::fs::metadata(log).unwrap().len() > 0);
+    let again = open(dir.path()).await.unwrap();
+    assert_eq!(again.sandbox(&id).await.unwrap().sandbox.sandbox_id, id);
+}
+
 async fn refusal(dir: &Path) -> (StoreError, UserError) {
     let error = open(dir).await.unwrap_err();
     (error.clone(), error.into())
