@@ -293,7 +293,6 @@ async fn the_directory_is_private_and_the_installation_keeps_its_name() {
 }
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "looks at the files")]
 async fn leaving_costs_no_folding_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await.unwrap();
