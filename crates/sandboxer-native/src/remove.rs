@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_tree_deeper_than_any_path_goes() {
-        let (_dir, top) = deep_tree(4000);
+        let (_dir, top) = deep_tree(1100);
         remove_tree(&top).expect("removed");
         assert!(!top.exists());
     }
