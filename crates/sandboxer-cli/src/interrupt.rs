@@ -1,7 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP: undo what was begun, or pass the signal on to the command inside.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sandboxer_engine::Cancel;
 use sandboxer_extension::Signaller;
@@ -28,8 +28,18 @@ pub(crate) struct Interrupts {
 struct State {
     meaning: Meaning,
     cancel: Cancel,
-    command: Mutex<Option<Signaller>>,
+    command: Mutex<Command>,
     passed_on: AtomicU32,
+}
+
+/// The command inside, which signals go to first.
+enum Command {
+    /// There is none.
+    None,
+    /// It may run already, and cannot be reached yet: a signal is held for it.
+    Starting(Option<i32>),
+    /// It runs.
+    Running(Signaller),
 }
 
 impl Interrupts {
@@ -43,7 +53,7 @@ impl Interrupts {
         let state = Arc::new(State {
             meaning,
             cancel,
-            command: Mutex::new(None),
+            command: Mutex::new(Command::None),
             passed_on: AtomicU32::new(0),
         });
         let received = Arc::clone(&state);
@@ -54,16 +64,36 @@ impl Interrupts {
         Ok(Interrupts { state })
     }
 
-    /// From now on signals go to this command first.
+    /// A command is about to be started: the first signal from now on is meant for it.
+    pub(crate) fn expect_command(&self) {
+        *self.state.lock() = Command::Starting(None);
+    }
+
+    /// From now on signals go to this command first, and so does the one that was held for it.
     pub(crate) fn pass_on_to(&self, command: Option<Signaller>) {
-        *self.state.command.lock().unwrap_or_else(PoisonError::into_inner) = command;
+        let now = command.map_or(Command::None, Command::Running);
+        let before = std::mem::replace(&mut *self.state.lock(), now);
+        if let Command::Starting(Some(held)) = before {
+            self.state.handle(held);
+        }
     }
 }
 
 impl State {
+    fn lock(&self) -> MutexGuard<'_, Command> {
+        self.command.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn handle(&self, signal: i32) {
-        let command = self.command.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(command) = command {
+        let running = match &mut *self.lock() {
+            Command::Starting(held @ None) => {
+                *held = Some(signal);
+                return;
+            }
+            Command::Running(command) => Some(Arc::clone(command)),
+            Command::None | Command::Starting(Some(_)) => None,
+        };
+        if let Some(command) = running {
             let passed_on = self.passed_on.fetch_add(1, Ordering::Relaxed);
             // A command that ignores the first one must not keep its sandbox alive.
             if self.meaning == Meaning::Leave || passed_on == 0 {
@@ -76,5 +106,63 @@ impl State {
             std::process::exit(i32::from(ErrorCode::Interrupted.exit_code()));
         }
         self.cancel.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorder() -> (Signaller, Arc<Mutex<Vec<u8>>>) {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&sent);
+        let signaller = move |signal| {
+            record.lock().unwrap().push(signal);
+            Ok(())
+        };
+        (Arc::new(signaller), sent)
+    }
+
+    fn interrupts(cancel: &Cancel) -> Interrupts {
+        let (cancel, command) = (cancel.clone(), Mutex::new(Command::None));
+        Interrupts {
+            state: Arc::new(State {
+                meaning: Meaning::Undo,
+                cancel,
+                command,
+                passed_on: AtomicU32::new(0),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_signal_that_comes_too_early_for_the_command_waits_for_it() {
+        let (cancel, (command, sent)) = (Cancel::new(), recorder());
+        let interrupts = interrupts(&cancel);
+        interrupts.expect_command();
+        interrupts.state.handle(SIGINT);
+        assert!(!cancel.is_cancelled() && sent.lock().unwrap().is_empty());
+        interrupts.pass_on_to(Some(command));
+        assert_eq!(*sent.lock().unwrap(), [2]);
+        interrupts.state.handle(SIGTERM);
+        assert!(cancel.is_cancelled(), "the second one undoes");
+        assert_eq!(*sent.lock().unwrap(), [2]);
+    }
+
+    #[test]
+    fn without_a_command_a_signal_undoes() {
+        let cancel = Cancel::new();
+        interrupts(&cancel).state.handle(SIGHUP);
+        assert!(cancel.is_cancelled());
+    }
+
+    #[test]
+    fn a_start_that_hangs_is_ended_by_the_second_signal() {
+        let cancel = Cancel::new();
+        let interrupts = interrupts(&cancel);
+        interrupts.expect_command();
+        interrupts.state.handle(SIGINT);
+        interrupts.state.handle(SIGINT);
+        assert!(cancel.is_cancelled());
     }
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{World, wait_until};
+use support::{World, finish, wait_until};
 
 /// What a record looks like, without what differs from machine to machine.
 fn shape(value: &Value) -> String {
@@ -300,7 +300,7 @@ fn twenty_at_once() {
         .map(|_| world.start(&["create", "--profile", "profile.native", "--quiet"]))
         .collect();
     for child in creating.drain(..) {
-        let output = child.wait_with_output().unwrap();
+        let output = finish(child);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let listed = world.run(&["list", "--state", "ready"]).json();

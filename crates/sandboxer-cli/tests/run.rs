@@ -10,7 +10,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 
-use support::{World, wait_until};
+use support::{World, finish, wait_until};
 
 const RUN: [&str; 4] = ["run", "--profile", "profile.native", "--"];
 
@@ -168,7 +168,7 @@ fn signals_reach_the_command() {
     let mut child = world.start(&[&RUN[..], &["sh", "-c", script]].concat());
     read_until(&mut child, "up\n");
     send(&child, rustix::process::Signal::INT);
-    let output = child.wait_with_output().unwrap();
+    let output = finish(child);
     assert_eq!(
         (output.status.code(), output.stdout.as_slice()),
         (Some(3), b"got it\n".as_slice()),
@@ -179,7 +179,7 @@ fn signals_reach_the_command() {
     let mut child = world.start(&["exec", &id, "--", "sh", "-c", "echo up; exec sleep 300"]);
     read_until(&mut child, "up\n");
     send(&child, rustix::process::Signal::TERM);
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(finish(child).status.code(), Some(143));
     world.destroy(&id);
 }
 
@@ -192,7 +192,7 @@ fn a_command_that_ignores_signals_is_ended_by_the_second_one() {
     send(&child, rustix::process::Signal::INT);
     read_until(&mut child, "ignored\n");
     send(&child, rustix::process::Signal::INT);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(finish(child).status.code(), Some(130));
     let records = world.run(&["list", "--all"]).json();
     assert_eq!(records[0]["state"], "destroyed", "{records}");
 }
@@ -208,7 +208,7 @@ fn an_interrupted_create_is_undone() {
             std::hint::spin_loop();
         }
         send(&child, rustix::process::Signal::INT);
-        let output = child.wait_with_output().unwrap();
+        let output = finish(child);
         let early = output.status.signal() == Some(2);
         assert!(early || matches!(output.status.code(), Some(0 | 130)), "{output:?}");
         let live = world.run(&["list"]).json();
@@ -241,7 +241,7 @@ fn a_terminal_works() {
     };
     rustix::termios::tcsetwinsize(&master, size).unwrap();
     let script = "test -t 0 && test -t 1 && stty size; read line; echo \"[$line]\"; exit 5";
-    let mut child = world
+    let child = world
         .command(&[
             "run",
             "--profile",
@@ -270,7 +270,7 @@ fn a_terminal_works() {
     read_until("33 101", &mut terminal);
     terminal.write_all(b"hello\r").unwrap();
     read_until("[hello]", &mut terminal);
-    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_eq!(finish(child).status.code(), Some(5));
 }
 
 #[test]

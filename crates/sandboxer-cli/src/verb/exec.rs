@@ -40,6 +40,9 @@ pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserEr
     let reporter = context.reporter();
     let engine = context.engine(&reporter).await?;
     reporter.close();
+    if let Some(interrupts) = &interrupts {
+        interrupts.expect_command();
+    }
     let mut session = engine.exec(&args.id, command).await?;
     let Some(interrupts) = interrupts else {
         print_detached(context, &args.id, session.pid())?;

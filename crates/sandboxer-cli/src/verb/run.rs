@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use sandboxer_engine::Cancel;
-use sandboxer_engine::api::IfAbandoned;
+use sandboxer_engine::api::{IfAbandoned, Progress};
 use sandboxer_extension::{ExecSession, ExecStdio};
 use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::{ErrorCode, UserError};
+use sandboxer_model::id::SandboxId;
 
 use super::recipe;
 use crate::args::RunArgs;
 use crate::context::{Context, Warm};
 use crate::interrupt::{Interrupts, Meaning};
+use crate::output::progress::Reporter;
 use crate::terminal::{self, Bridge};
 
 /// Runs one command in a sandbox of its own; returns the command's exit code.
@@ -32,6 +34,10 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
     let interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
     let engine = context.engine_over(extensions, &reporter).await?;
 
+    let watched = Watched {
+        reporter: &reporter,
+        interrupts: &interrupts,
+    };
     let mut bridge = None;
     let mut started = None;
     let mut on_started = |session: &mut dyn ExecSession| {
@@ -42,7 +48,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
             bridge = Some(Bridge::start(terminal));
         }
     };
-    let outcome = engine.run(request, command, &reporter, &mut on_started, &cancel).await;
+    let outcome = engine.run(request, command, &watched, &mut on_started, &cancel).await;
     reporter.close();
     interrupts.pass_on_to(None);
     if let Some(bridge) = bridge {
@@ -63,6 +69,25 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
         print_timings(context, started);
     }
     Ok(outcome.exit.shell_code())
+}
+
+/// Progress that also tells when the command is about to start.
+struct Watched<'a> {
+    reporter: &'a Reporter,
+    interrupts: &'a Interrupts,
+}
+
+impl Progress for Watched<'_> {
+    fn step_started(&self, sandbox: &SandboxId, step: &str) {
+        if step == "exec" {
+            self.interrupts.expect_command();
+        }
+        self.reporter.step_started(sandbox, step);
+    }
+
+    fn step_finished(&self, sandbox: &SandboxId, step: &str, took: Duration, error: Option<&str>) {
+        self.reporter.step_finished(sandbox, step, took, error);
+    }
 }
 
 fn print_timings(context: &Context, started: Option<Duration>) {

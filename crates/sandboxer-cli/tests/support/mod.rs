@@ -242,6 +242,20 @@ fn control_groups(id: &str) -> Vec<PathBuf> {
     found
 }
 
+/// Waits for the end of a child whose output fits into its pipes; one that does not end in time is killed.
+#[track_caller]
+pub fn finish(mut child: Child) -> Output {
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("it did not end in time: {:?}", child.wait_with_output());
+        }
+        std::thread::yield_now();
+    }
+    child.wait_with_output().unwrap()
+}
+
 /// Waits until `condition` holds, and fails with what it says when it does not in time.
 #[track_caller]
 pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
