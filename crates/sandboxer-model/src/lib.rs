@@ -15,7 +15,7 @@
 //! | [`operation`] | durable multi-step jobs |
 //! | [`event`] | what happened, in order |
 //! | [`money`] | micro-units, quotes and meters |
-//! | [`schema`], [`reference`] | JSON Schemas and reference pages made from the types |
+//! | [`schema`], [`mod@reference`] | JSON Schemas and reference pages made from the types |
 //! | [`error`] | error codes, exit codes and the one error shape users see |
 
 pub mod cleanup;

@@ -19,7 +19,7 @@ pub(crate) fn print<T: Serialize + ?Sized>(value: &T) -> Result<(), UserError> {
 /// Prints text on standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_text(text: &str) -> Result<(), UserError> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
