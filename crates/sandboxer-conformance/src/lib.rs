@@ -11,9 +11,9 @@
 //! |---|---|
 //! | [`subject`] | what is tried: an extension, a profile it can make, a clock |
 //! | [`probe`] | the commands trials run inside, as a closed list a fake can recognise |
-//! | [`bench`] | what a trial works with; proves after each trial that nothing is left |
+//! | [`mod@bench`] | what a trial works with; proves after each trial that nothing is left |
 //! | [`trial`] | what a trial is |
-//! | [`trials`] | the trials, by topic |
+//! | [`mod@trials`] | the trials, by topic |
 //! | [`run`] | choosing and running them |
 //! | [`report`] | what came of them |
 

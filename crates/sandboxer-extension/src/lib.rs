@@ -9,7 +9,7 @@
 //! | [`exec`] | running a command inside |
 //! | [`inventory`] | tri-state lists of what exists |
 //! | [`port`] | clock, ids, host execution, outbound calls |
-//! | [`cut`] | places where a crash matters, reachable by tests |
+//! | [`mod@cut`] | places where a crash matters, reachable by tests |
 //! | [`registry`] | the extensions of one process |
 
 pub mod capability;

@@ -1,4 +1,4 @@
-//! Durable operations. Each verb is a table of steps; [`job`] takes them one by one: ask the backend, commit what came
+//! Durable operations. Each verb is a table of steps; `job` takes them one by one: ask the backend, commit what came
 //! of it in one transaction, go on. After a crash the next process finds the journal and goes on, or back.
 //!
 //! | file | verb |
