@@ -1,8 +1,10 @@
 //! From the command line to an exit code.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
+use extension_native::Spare;
 use sandboxer_model::error::{ErrorCode, UserError};
 
 use crate::args::{Cli, Globals, Internal, InternalVerb, OutputMode, Verb};
@@ -10,8 +12,18 @@ use crate::context::{self, Context};
 use crate::error::{self, ExitCodes};
 use crate::{fast, terminal, verb};
 
-/// Runs the command line of this process; returns its exit code.
-pub(crate) fn run() -> u8 {
+/// Whether this command line most likely makes a sandbox; it may still be wrong, or come to nothing.
+pub(crate) fn makes_a_sandbox(words: impl IntoIterator<Item = OsString>) -> bool {
+    let mut words = words.into_iter().skip(1);
+    let verb = words.next();
+    verb.is_some_and(|verb| verb == "run" || verb == "create")
+        && words
+            .take_while(|word| word != "--")
+            .all(|word| !matches!(word.to_str(), Some("--dry-run" | "--no-wait" | "--help" | "-h")))
+}
+
+/// Runs the command line of this process; returns its exit code. A keeper for the sandbox it makes may wait already.
+pub(crate) fn run(spare: Option<Spare>) -> u8 {
     let (clock, started) = context::clock();
     if std::env::args_os()
         .nth(1)
@@ -19,7 +31,7 @@ pub(crate) fn run() -> u8 {
     {
         return match Internal::try_parse() {
             Ok(Internal { globals, verb }) => answer(&globals, ExitCodes::ByKind, |globals| {
-                internal(&Context::new(globals, clock, started)?, verb)
+                internal(&Context::new(globals, clock, started, None)?, verb)
             }),
             Err(error) => refuse(&error),
         };
@@ -31,7 +43,7 @@ pub(crate) fn run() -> u8 {
                 _ => ExitCodes::ByKind,
             };
             answer(&globals, codes, |globals| {
-                let context = Context::new(globals, clock, started)?;
+                let context = Context::new(globals, clock, started, spare)?;
                 context
                     .timings
                     .note("read the command line", Duration::ZERO, context.elapsed());

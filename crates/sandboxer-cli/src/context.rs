@@ -2,10 +2,10 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use extension_native::NativeExtension;
+use extension_native::{NativeExtension, Spare};
 use sandboxer_engine::api::Recovered;
 use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::{Engine, Ports, Settings};
@@ -58,6 +58,8 @@ pub(crate) struct Context {
     /// Where the time went.
     pub(crate) timings: Arc<Timings>,
     started: Duration,
+    /// Waits to be the keeper of the sandbox that this command makes.
+    spare: Mutex<Option<Spare>>,
 }
 
 impl Context {
@@ -65,7 +67,12 @@ impl Context {
     ///
     /// # Errors
     /// No data directory can be told.
-    pub(crate) fn new(globals: &Globals, clock: Arc<dyn Clock>, started: Duration) -> Result<Context, UserError> {
+    pub(crate) fn new(
+        globals: &Globals,
+        clock: Arc<dyn Clock>,
+        started: Duration,
+        spare: Option<Spare>,
+    ) -> Result<Context, UserError> {
         let working_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         Ok(Context {
             format: match globals.output {
@@ -82,6 +89,7 @@ impl Context {
             clock,
             timings: Arc::default(),
             started,
+            spare: Mutex::new(spare),
         })
     }
 
@@ -136,7 +144,7 @@ impl Context {
             data_dir: self.data_dir.clone(),
         });
         if warm == Warm::Up {
-            native.prewarm();
+            native.prewarm(self.spare.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
         let mut registry = Registry::new();
         registry
@@ -146,12 +154,17 @@ impl Context {
         Ok(registry)
     }
 
-    /// The engine over these backends; what earlier commands left undone is finished first.
+    /// The engine over these backends; what earlier commands left undone is finished first. It lives as long as the
+    /// process: giving back in order what the kernel takes back anyway costs a command as much as a transaction.
     ///
     /// # Errors
     /// The database cannot be used.
-    pub(crate) async fn engine_over(&self, extensions: Registry, reporter: &Reporter) -> Result<Engine, UserError> {
-        let engine = self.open(extensions).await?;
+    pub(crate) async fn engine_over(
+        &self,
+        extensions: Registry,
+        reporter: &Reporter,
+    ) -> Result<&'static Engine, UserError> {
+        let engine: &'static Engine = Box::leak(Box::new(self.open(extensions).await?));
         let from = self.elapsed();
         let recovered = engine.recover(reporter).await?;
         self.timings.note("look for what was left undone", from, self.elapsed());
@@ -163,7 +176,7 @@ impl Context {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub(crate) async fn engine(&self, reporter: &Reporter) -> Result<Engine, UserError> {
+    pub(crate) async fn engine(&self, reporter: &Reporter) -> Result<&'static Engine, UserError> {
         self.engine_over(self.extensions(Warm::No)?, reporter).await
     }
 

@@ -17,6 +17,8 @@ fn main() {
     if let Some(code) = extension_native::internal_entry() {
         std::process::exit(code);
     }
+    // Before there is a second thread, and beside all that comes next.
+    let spare = app::makes_a_sandbox(std::env::args_os()).then(|| extension_native::Spare::fork().ok());
     // Not returned from: leaving at once skips destructors that only the kernel needs to run.
-    std::process::exit(i32::from(app::run()));
+    std::process::exit(i32::from(app::run(spare.flatten())));
 }

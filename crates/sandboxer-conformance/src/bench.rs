@@ -161,7 +161,8 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// Those of the extension.
     pub async fn teardown(&self, epoch: u64, target: &Target) -> Result<CleanupReport, ExtensionError> {
-        self.extension().teardown(&self.call(epoch), target).await
+        let removal = self.extension().teardown(&self.call(epoch), target).await?;
+        Ok(removal.report)
     }
 
     /// Tears down and checks that absence is proven, by the receipt and by looking again.

@@ -116,6 +116,15 @@ pub enum Ended {
     OutOfDisk,
 }
 
+/// What a removal came to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Removal {
+    /// What was looked for, what was found, and what of it is still there.
+    pub report: CleanupReport,
+    /// What the sandbox used in its whole life, where the backend could still tell.
+    pub usage: Option<Usage>,
+}
+
 /// A backend: makes sandboxes, reports facts about them, removes them.
 #[async_trait::async_trait]
 pub trait Extension: Send + Sync {
@@ -156,7 +165,7 @@ pub trait Extension: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`, `Timeout`, `Fenced`. What could be reached but not removed is in the report instead.
-    async fn teardown(&self, call: &Call, target: &Target) -> Result<CleanupReport, ExtensionError>;
+    async fn teardown(&self, call: &Call, target: &Target) -> Result<Removal, ExtensionError>;
 
     /// What is known of one sandbox right now. Being unable to tell is `Presence::Unknown`, not an error.
     async fn observe(&self, call: &Call, target: &Target) -> Observation;
@@ -185,7 +194,7 @@ pub trait Extension: Send + Sync {
         Err(ExtensionError::unsupported(&self.manifest().id, "ttl_guard"))
     }
 
-    /// What the sandbox used so far; `None` where the backend cannot tell.
+    /// What a sandbox that lives used so far; `None` where the backend cannot tell.
     ///
     /// # Errors
     /// `NotFound`, `Unavailable`.

@@ -27,8 +27,8 @@ pub(crate) fn highest(layout: &Layout, id: &str) -> u64 {
     made.max(number(home.epoch())).max(number(layout.fence(id)))
 }
 
-/// Refuses an epoch that is older than one seen before.
-pub(crate) fn check(layout: &Layout, id: &str, epoch: u64) -> Result<(), NativeError> {
+/// Refuses an epoch that is older than one seen before; the highest seen so far.
+pub(crate) fn check(layout: &Layout, id: &str, epoch: u64) -> Result<u64, NativeError> {
     let seen = highest(layout, id);
     if epoch < seen {
         return Err(NativeError::new(
@@ -36,14 +36,14 @@ pub(crate) fn check(layout: &Layout, id: &str, epoch: u64) -> Result<(), NativeE
             format!("epoch {epoch} of {id} is over: epoch {seen} has taken over"),
         ));
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// Records a newer epoch on a sandbox that exists.
 pub(crate) fn raise(layout: &Layout, id: &str, epoch: u64) -> Result<(), NativeError> {
-    check(layout, id, epoch)?;
+    let seen = check(layout, id, epoch)?;
     let home = layout.home(id);
-    if home.path.is_dir() && epoch > highest(layout, id) {
+    if home.path.is_dir() && epoch > seen {
         let temporary = home.path.join("epoch.new");
         files::write_new(&temporary, epoch.to_string().as_bytes(), 0o600)
             .and_then(|()| std::fs::rename(&temporary, home.epoch()))

@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,10 +39,27 @@ pub(crate) fn write_new(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> io::
 
 /// Replaces a file of ours so that readers see the old or the new one, whole.
 pub(crate) fn replace_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    let bytes = serde_json::to_vec(value)?;
+    draft_json(path, value)?.publish()
+}
+
+/// The next content of a file of ours, written beside it.
+pub(crate) struct Draft<'a> {
+    path: &'a Path,
+    temporary: PathBuf,
+}
+
+/// Writes the next content of a file of ours, which nobody sees until it is published.
+pub(crate) fn draft_json<'a, T: Serialize>(path: &'a Path, value: &T) -> io::Result<Draft<'a>> {
     let temporary = path.with_extension("new");
-    write_new(&temporary, &bytes, 0o600)?;
-    fs::rename(&temporary, path)
+    write_new(&temporary, &serde_json::to_vec(value)?, 0o600)?;
+    Ok(Draft { path, temporary })
+}
+
+impl Draft<'_> {
+    /// Puts it in its place: readers see the old or the new one, whole.
+    pub(crate) fn publish(self) -> io::Result<()> {
+        fs::rename(&self.temporary, self.path)
+    }
 }
 
 /// Reads a JSON file of ours.

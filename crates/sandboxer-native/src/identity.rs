@@ -85,12 +85,6 @@ impl ProcessRef {
     }
 }
 
-/// How many threads this process has.
-pub(crate) fn threads() -> Option<u64> {
-    let text = files::read_text("/proc/self/stat", 4096).ok()?;
-    text.get(text.rfind(')')? + 2..)?.split(' ').nth(17)?.parse().ok()
-}
-
 /// Where this process's arguments and environment are in its memory: first address, and the one after the last.
 pub(crate) fn argument_area() -> Option<(usize, usize)> {
     let text = files::read_text("/proc/self/stat", 4096).ok()?;

@@ -669,6 +669,13 @@ impl Running {
             .tried("copy a descriptor")
     }
 
+    /// Waits for its end, at most this long; `None` when it has not ended by then.
+    pub fn wait_at_most(&mut self, timeout: Duration) -> Option<Exit> {
+        wire::wait_readable(self.socket.as_fd(), timeout)
+            .unwrap_or(true)
+            .then(|| self.wait())
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> Exit {
         loop {

@@ -147,14 +147,17 @@ pub(crate) enum FromShim {
     Usage(Usage),
 }
 
-/// What pid 1 tells the shim once it is up.
+/// What pid 1 tells the shim while it sets itself up.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromInit {
-    Ready {
+    /// All but the last wall stands, which is counted among the mechanisms already.
+    Built {
         deadline_ms: i64,
         mechanisms: Vec<Mechanism>,
         attestations: Vec<Attestation>,
     },
+    /// The last wall stands.
+    Sealed,
     Refused(NativeError),
 }
 

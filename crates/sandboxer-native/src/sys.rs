@@ -84,6 +84,12 @@ pub(crate) fn fork() -> io::Result<Option<i32>> {
     Ok((pid != 0).then(|| i32::try_from(pid).unwrap_or(i32::MAX)))
 }
 
+/// Fails unless this process has one thread.
+pub(crate) fn require_one_thread() -> io::Result<()> {
+    // `unshare` refuses this for a process with several threads and does nothing for one with one.
+    unshare(libc::CLONE_THREAD)
+}
+
 /// Ends this process at once: no destructors, no handlers.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions.
@@ -413,13 +419,10 @@ pub(crate) fn child_signal_fd() -> io::Result<OwnedFd> {
     }
 }
 
-/// Gives a process about to exec the signal state programs expect: nothing blocked, nothing ignored.
-pub(crate) fn reset_signals() {
-    // SAFETY: setting default dispositions and an empty mask has no preconditions.
+/// Blocks no signal.
+pub(crate) fn unblock_signals() {
+    // SAFETY: an empty mask has no preconditions.
     unsafe {
-        for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
-        }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
@@ -434,11 +437,13 @@ pub(crate) fn ignore_signal(signal: i32) {
     }
 }
 
-/// Gives a signal its default effect.
-pub(crate) fn default_signal(signal: i32) {
-    // SAFETY: the default disposition has no preconditions.
-    unsafe {
-        libc::signal(signal, libc::SIG_DFL);
+/// Gives these signals their default effects.
+pub(crate) fn default_signals(signals: impl IntoIterator<Item = i32>) {
+    for signal in signals {
+        // SAFETY: the default disposition has no preconditions.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Packet {
 
 /// Receives one message; `None` when the other side is gone.
 pub(crate) fn recv(socket: BorrowedFd<'_>) -> Result<Option<Packet>, Errno> {
-    let mut bytes = vec![0; MAX_PACKET];
+    let mut bytes = vec![0; next_length(socket)?.min(MAX_PACKET)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
@@ -67,6 +67,18 @@ pub(crate) fn recv(socket: BorrowedFd<'_>) -> Result<Option<Packet>, Errno> {
     }
     bytes.truncate(got.bytes);
     Ok(Some(Packet { bytes, fds }))
+}
+
+/// The length of the message that comes next.
+fn next_length(socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut nothing = [0u8; 0];
+    loop {
+        match rustix::net::recv(socket, &mut nothing[..], RecvFlags::PEEK | RecvFlags::TRUNC) {
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET | Errno::PIPE) => return Ok(0),
+            other => return other.map(|(_, length)| length),
+        }
+    }
 }
 
 /// Sends a value as JSON.

@@ -10,9 +10,9 @@ use sandboxer_extension::capability::PricingModel;
 use sandboxer_extension::port::Clock as _;
 use sandboxer_extension::{
     Call, Capabilities, ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, Extension, ExtensionError, Handle,
-    Inventory, Manifest, Observation, ProvisionRequest, Ready, Target, Validation, async_trait,
+    Inventory, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
 };
-use sandboxer_model::cleanup::{CleanupReport, Presence};
+use sandboxer_model::cleanup::Presence;
 use sandboxer_model::duration::Span;
 use sandboxer_model::id::{InstallationId, SandboxId};
 use sandboxer_model::money::{Micros, Quote, Usage};
@@ -312,13 +312,16 @@ impl Extension for FakeExtension {
         self.after(call, CallName::WaitReady, trouble, ready).await
     }
 
-    async fn teardown(&self, call: &Call, target: &Target) -> Result<CleanupReport, ExtensionError> {
+    async fn teardown(&self, call: &Call, target: &Target) -> Result<Removal, ExtensionError> {
         let trouble = self.before(call, CallName::Teardown, Some(&target.sandbox_id)).await?;
+        let lived = self.world.state().position(self.id(), &target.sandbox_id).is_some();
         let mut report = self.remove(call, target, &trouble)?;
         if trouble.twice {
             report = self.remove(call, target, &trouble)?;
         }
-        self.after(call, CallName::Teardown, trouble, report).await
+        let usage = lived.then_some(USED);
+        self.after(call, CallName::Teardown, trouble, Removal { report, usage })
+            .await
     }
 
     async fn observe(&self, call: &Call, target: &Target) -> Observation {
@@ -439,15 +442,17 @@ impl Extension for FakeExtension {
         if self.world.state().position(self.id(), &target.sandbox_id).is_none() {
             return Err(not_found(&target.sandbox_id));
         }
-        let used = Usage {
-            cpu_us: Some(1000),
-            memory_peak_bytes: Some(1 << 20),
-            pids_peak: Some(2),
-            estimated: false,
-        };
-        self.after(call, CallName::Usage, trouble, Some(used)).await
+        self.after(call, CallName::Usage, trouble, Some(USED)).await
     }
 }
+
+/// What every sandbox uses.
+const USED: Usage = Usage {
+    cpu_us: Some(1000),
+    memory_peak_bytes: Some(1 << 20),
+    pids_peak: Some(2),
+    estimated: false,
+};
 
 /// The directory input that becomes the workspace.
 pub(crate) fn repo(request: &ProvisionRequest) -> Option<&Path> {

@@ -1,6 +1,6 @@
 //! The contract over the native runtime.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use sandboxer_extension::{
     Call, Ended, ErrorKind, ExecRequest, ExecSession, ExecStdio, Extension, ExtensionError, Handle, Inventory,
-    InventoryItem, Manifest, Observation, ProvisionRequest, Ready, Target, Validation, async_trait,
+    InventoryItem, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
 };
-use sandboxer_model::cleanup::{CleanupReport, Presence};
+use sandboxer_model::cleanup::Presence;
 use sandboxer_model::duration::Span;
 use sandboxer_model::isolation::IsolationReport;
 use sandboxer_model::money::{Micros, Quote, Usage};
@@ -38,8 +38,8 @@ pub struct NativeExtension {
     root: PathBuf,
     spare: Mutex<Option<Spare>>,
     keepers: Mutex<HashMap<String, Keeper>>,
-    /// Made by this process and not looked at since: their first deadline still holds.
-    fresh: Mutex<HashSet<String>>,
+    /// Made by this process and not looked at since: what was said of them still holds.
+    fresh: Mutex<HashMap<String, Launched>>,
 }
 
 impl NativeExtension {
@@ -52,18 +52,16 @@ impl NativeExtension {
             root,
             spare: Mutex::new(None),
             keepers: Mutex::new(HashMap::new()),
-            fresh: Mutex::new(HashSet::new()),
+            fresh: Mutex::new(HashMap::new()),
         })
     }
 
-    /// Starts a keeper that the next provision will use, beside whatever the caller does until then. One that is not
-    /// used ends with this process and leaves nothing. For processes that end soon: while they have one thread, the
-    /// keeper is a copy of them and stays their child.
-    pub fn prewarm(&self) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.is_none() {
-            *spare = Spare::fork().or_else(|_| self.runtime.spare()).ok();
-        }
+    /// Starts a keeper that the next provision will use, beside whatever the caller does until then, or takes the one
+    /// that was started before. One that is not used ends with this process and leaves nothing.
+    pub fn prewarm(&self, spare: Option<Spare>) {
+        let spare = spare.or_else(|| Spare::fork().or_else(|_| self.runtime.spare()).ok());
+        let mut place = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = place.take().or(spare);
     }
 
     fn keep(&self, id: &str, keeper: Keeper) {
@@ -74,13 +72,18 @@ impl NativeExtension {
     }
 }
 
-/// Runs what waits a few milliseconds for the kernel: on the spot in a process that does one thing, such as the command
-/// line, where a second thread would cost more than it saves.
-pub(crate) async fn brief<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExtensionError> {
+/// Whether this process does one thing, such as the command line: a second thread would then cost more than it saves.
+pub(crate) fn does_one_thing() -> bool {
     use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::CurrentThread) => Ok(work()),
-        _ => blocking(work).await,
+    Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread)
+}
+
+/// Runs what waits a few milliseconds for the kernel: on the spot where that holds up nobody.
+pub(crate) async fn brief<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExtensionError> {
+    if does_one_thing() {
+        Ok(work())
+    } else {
+        blocking(work).await
     }
 }
 
@@ -114,11 +117,11 @@ pub(crate) fn translate(error: NativeError) -> ExtensionError {
     }
 }
 
-fn ready(id: &str, launched: &Launched, profile_workspace: bool) -> Ready {
+fn ready(id: &str, launched: &Launched) -> Ready {
     Ready {
         reachability: Reachability {
             exec: Some(format!("sandboxer exec {id} --")),
-            workspace: profile_workspace.then(|| "/workspace".to_owned()),
+            workspace: launched.has_workspace.then(|| "/workspace".to_owned()),
             ..Reachability::default()
         },
         isolation: IsolationReport {
@@ -164,42 +167,47 @@ impl Extension for NativeExtension {
         let runtime = self.runtime.clone();
         let id = spec.id.clone();
         let launch = brief(move || runtime.launch(&spec, spare)).await?.map_err(translate)?;
+        let made_now = launch.keeper.is_some();
         if let Some(keeper) = launch.keeper {
             self.keep(&id, keeper);
-            self.fresh
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(id.clone());
         }
-        Ok(Handle::from([
+        let handle = Handle::from([
             ("init_pid".to_owned(), launch.launched.init_pid().to_string()),
             ("keeper_pid".to_owned(), launch.launched.shim_pid().to_string()),
             (
                 "directory".to_owned(),
-                self.root.join("sb").join(id).display().to_string(),
+                self.root.join("sb").join(&id).display().to_string(),
             ),
-        ]))
+        ]);
+        if made_now {
+            self.fresh
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(id, launch.launched);
+        }
+        Ok(handle)
     }
 
     async fn wait_ready(&self, _: &Call, target: &Target) -> Result<Ready, ExtensionError> {
         let id = target.sandbox_id.as_str();
         // A launch returns when the sandbox serves, so there is nothing left to wait for.
+        if let Some(launched) = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(id) {
+            return Ok(ready(id, &launched));
+        }
         let not_found = || ExtensionError::new(ErrorKind::NotFound, format!("{id} does not run on this machine"));
         let mut launched = self.runtime.find(id).ok_or_else(not_found)?;
-        if !self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(id) {
-            launched.deadline_ms = self.runtime.deadline(id).map_err(translate)?;
-        }
-        Ok(ready(id, &launched, launched.has_workspace))
+        launched.deadline_ms = self.runtime.deadline(id).map_err(translate)?;
+        Ok(ready(id, &launched))
     }
 
-    async fn teardown(&self, call: &Call, target: &Target) -> Result<CleanupReport, ExtensionError> {
+    async fn teardown(&self, call: &Call, target: &Target) -> Result<Removal, ExtensionError> {
         let id = target.sandbox_id.to_string();
         let keeper = self.keepers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let (runtime, epoch, timeout) = (self.runtime.clone(), call.epoch.0, call.timeout);
-        let (report, _) = brief(move || runtime.destroy(&id, epoch, keeper, timeout))
+        let (report, usage) = brief(move || runtime.destroy(&id, epoch, keeper, timeout))
             .await?
             .map_err(translate)?;
-        Ok(report)
+        Ok(Removal { report, usage })
     }
 
     async fn observe(&self, _: &Call, target: &Target) -> Observation {

@@ -6,4 +6,4 @@ mod extension;
 mod session;
 
 pub use extension::{NativeExtension, Settings};
-pub use sandboxer_native::{doctor, internal_entry};
+pub use sandboxer_native::{Spare, doctor, internal_entry};

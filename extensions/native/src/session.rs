@@ -2,11 +2,15 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandboxer_extension::{ErrorKind, ExecExit, ExecSession, ExtensionError, Signaller, async_trait};
 use sandboxer_native::runtime::{Exit, Running};
 
-use crate::extension::{blocking, translate};
+use crate::extension::{blocking, does_one_thing, translate};
+
+/// Starting a thread that waits takes longer than many commands. An interrupt is held up by at most this.
+const SOON: Duration = Duration::from_millis(10);
 
 /// A command that runs inside.
 pub(crate) struct Session {
@@ -51,7 +55,15 @@ impl ExecSession for Session {
                 "an earlier wait for this command was given up",
             ));
         };
-        let (exit, running) = blocking(move || (running.wait(), running)).await?;
+        let soon = if does_one_thing() {
+            running.wait_at_most(SOON)
+        } else {
+            None
+        };
+        let (exit, running) = match soon {
+            Some(exit) => (exit, running),
+            None => blocking(move || (running.wait(), running)).await?,
+        };
         self.running = Some(running);
         let exit = match exit {
             Exit::Code(code) => ExecExit::Code(code),

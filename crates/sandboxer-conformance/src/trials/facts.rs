@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sandboxer_extension::capability::PricingModel;
-use sandboxer_model::money::Micros;
+use sandboxer_model::money::{Micros, Usage};
 
 use crate::bench::{Bench, failed};
 use crate::ensure;
@@ -120,8 +120,18 @@ async fn usage_is_told(bench: &Bench<'_>) -> Outcome {
     let Some(used) = used else {
         return Err(Stop::Skipped("the backend cannot tell".to_owned()));
     };
-    let told = used.cpu_us.is_some() || used.memory_peak_bytes.is_some() || used.pids_peak.is_some();
-    ensure!(told, "usage is told without a single figure");
+    let figures = |used: &Usage| used.cpu_us.is_some() || used.memory_peak_bytes.is_some() || used.pids_peak.is_some();
+    ensure!(figures(&used), "usage is told without a single figure");
+    let removal = bench
+        .extension()
+        .teardown(&bench.call(2), &target)
+        .await
+        .map_err(failed("teardown"))?;
+    ensure!(
+        removal.usage.as_ref().is_some_and(figures),
+        "the removal of a sandbox whose usage was told is silent about it: {:?}",
+        removal.usage
+    );
     Ok(())
 }
 

@@ -312,7 +312,8 @@ async fn inventory_tells_owners_apart(bench: &Bench<'_>) -> Outcome {
         .extension()
         .teardown(&call, &bench.bare_target(&request))
         .await
-        .map_err(failed("teardown"))?;
+        .map_err(failed("teardown"))?
+        .report;
     ensure!(
         removed.verified == Presence::Absent,
         "teardown left {:?}",

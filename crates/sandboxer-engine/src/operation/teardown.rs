@@ -1,6 +1,6 @@
 //! The steps every removal shares: tear down, then say `destroyed` only if absence was proven.
 
-use sandboxer_extension::{ErrorKind, ExtensionError};
+use sandboxer_extension::{ErrorKind, ExtensionError, Removal};
 use sandboxer_model::cleanup::{CleanupItem, CleanupReport, Presence};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::lifecycle::{Reason, State};
@@ -53,11 +53,7 @@ fn ask<'j>(job: &'j Job<'_>) -> Act<'j> {
         let extension = job.extension()?;
         let call = job.call(job.engine.settings.timeouts.teardown);
         let target = job.target();
-        let usage = match job.record.sandbox.ready_at {
-            Some(_) => extension.usage(&call, &target).await.ok().flatten(),
-            None => None,
-        };
-        let report = extension.teardown(&call, &target).await?;
+        let Removal { report, usage } = extension.teardown(&call, &target).await?;
         Ok(Fact::TornDown(Box::new(report), usage))
     })
 }

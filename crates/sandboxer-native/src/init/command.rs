@@ -2,28 +2,24 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::exec_wire::{ExecSpec, Stdio};
+use crate::exec_wire::{ExecReply, ExecSpec, Stdio};
 use crate::init::rootfs;
+use crate::shim::IGNORED;
 use crate::sys::{self, StringList};
 
-/// A command that was started.
-pub(crate) struct Started {
-    pub(crate) pid: i32,
-    /// The other end of its terminal.
-    pub(crate) terminal: Option<OwnedFd>,
-}
-
-/// Starts a command. One that cannot become its program says so on its standard error and ends with 127 when there is no
+/// Starts a command; its number. The new process itself tells `caller` that it is there, with the other end of its
+/// terminal, so that nobody waits for the program to be loaded. One that cannot become its program says so on its standard error and ends with 127 when there is no
 /// such program, else 126, as a shell would.
-pub(crate) fn start(spec: &ExecSpec, fds: Vec<OwnedFd>) -> io::Result<Started> {
+pub(crate) fn start(spec: &ExecSpec, fds: Vec<OwnedFd>, caller: BorrowedFd<'_>) -> io::Result<i32> {
     let (stdio, terminal) = open_stdio(spec, fds)?;
     let mut plan = Plan::new(spec)?;
     let mut failure = None;
     let pid = sys::start_borrowing(&mut || {
+        tell_started(caller, terminal.as_ref());
         let error = plan.carry_out(&stdio);
         let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
         failure = Some(errno);
@@ -37,7 +33,20 @@ pub(crate) fn start(spec: &ExecSpec, fds: Vec<OwnedFd>) -> io::Result<Started> {
             format!("sandboxer: cannot start `{program}`: {why}\n").as_bytes(),
         );
     }
-    Ok(Started { pid, terminal })
+    Ok(pid)
+}
+
+/// Runs in the new process, on borrowed memory: allocates nothing.
+fn tell_started(caller: BorrowedFd<'_>, terminal: Option<&OwnedFd>) {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let mut space = [0u8; 64];
+    let mut text = io::Cursor::new(space.as_mut_slice());
+    if serde_json::to_writer(&mut text, &ExecReply::Started { pid }).is_ok() {
+        let length = usize::try_from(text.position()).unwrap_or(0);
+        let terminal = terminal.map(|terminal| [terminal.as_fd()]);
+        let fds = terminal.as_ref().map_or(&[][..], |one| one.as_slice());
+        let _ = crate::wire::send(caller, &space[..length], fds);
+    }
 }
 
 /// The three descriptors, and the master of the terminal if there is one.
@@ -157,7 +166,9 @@ impl Plan {
     }
 
     fn settle(&self, stdio: &[OwnedFd; 3]) -> io::Result<()> {
-        sys::reset_signals();
+        // What a program expects: nothing blocked, nothing ignored.
+        sys::default_signals(IGNORED);
+        sys::unblock_signals();
         rustix::process::setsid()?;
         if self.has_terminal {
             sys::set_controlling_terminal(stdio[0].as_fd())?;

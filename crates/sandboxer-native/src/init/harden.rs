@@ -25,8 +25,8 @@ pub(crate) struct ProcessLimits {
 
 const SECUREBITS_ALL_LOCKED: u64 = 0xff & !(1 << 4);
 
-/// Gives up everything commands must not have. Any failure ends the sandbox.
-pub(crate) fn seal(limits: &ProcessLimits, filter: &Filter, rootful: bool) -> Result<Vec<Mechanism>, NativeError> {
+/// Gives up everything commands must not have, but for what [`install_filter`] takes. Any failure ends the sandbox.
+pub(crate) fn give_up(limits: &ProcessLimits, rootful: bool) -> Result<Vec<Mechanism>, NativeError> {
     let mut report = Vec::new();
     let mut enforced = |name: &str, detail: &str| {
         report.push(Mechanism {
@@ -64,28 +64,42 @@ pub(crate) fn seal(limits: &ProcessLimits, filter: &Filter, rootful: bool) -> Re
     if !weaken::is_off("landlock") {
         report.push(landlock_rules()?);
     }
-    if !weaken::is_off("seccomp") {
-        if limits.cpus.is_some() {
-            let bound = Filter::keep_affinity();
-            bound.install().tried("keep the limit of CPUs")?;
-        }
-        filter.install().tried("install the seccomp filter")?;
-        report.push(Mechanism {
-            name: "seccomp".to_owned(),
-            state: MechanismState::Enforced,
-            detail: "namespaces, mounts, devices, keys, kernel interfaces, raw and exotic sockets are refused"
-                .to_owned(),
-        });
-    }
     Ok(report)
 }
 
-fn process_limits(limits: &ProcessLimits) -> Result<(), NativeError> {
+/// The wall that [`install_filter`] puts up.
+pub(crate) fn filter_mechanism() -> Option<Mechanism> {
+    let detail = "namespaces, mounts, devices, keys, kernel interfaces, raw and exotic sockets are refused";
+    (!weaken::is_off("seccomp")).then(|| Mechanism {
+        name: "seccomp".to_owned(),
+        state: MechanismState::Enforced,
+        detail: detail.to_owned(),
+    })
+}
+
+/// The last wall, after which nothing can be set up any more.
+pub(crate) fn install_filter(limits: &ProcessLimits, filter: &Filter) -> Result<(), NativeError> {
+    if weaken::is_off("seccomp") {
+        return Ok(());
+    }
+    if limits.cpus.is_some() {
+        let bound = Filter::keep_affinity();
+        bound.install().tried("keep the limit of CPUs")?;
+    }
+    filter.install().tried("install the seccomp filter")
+}
+
+/// Commands get the limits of a usual system, whatever the caller's own are.
+pub(crate) fn limit_open_files() -> Result<(), NativeError> {
     sys::set_rlimit(libc::RLIMIT_CORE, 0, 0).tried("forbid core dumps")?;
     if let Ok((_, hard)) = sys::rlimit(libc::RLIMIT_NOFILE) {
         let hard = hard.min(524_288);
         sys::set_rlimit(libc::RLIMIT_NOFILE, hard.min(4096), hard).tried("limit open files")?;
     }
+    Ok(())
+}
+
+fn process_limits(limits: &ProcessLimits) -> Result<(), NativeError> {
     if let Some(processes) = limits.processes {
         // Pid 1 counts too.
         sys::set_rlimit(libc::RLIMIT_NPROC, processes + 1, processes + 1).tried("limit processes")?;

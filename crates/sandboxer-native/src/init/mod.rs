@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use sandboxer_model::isolation::{Mechanism, MechanismState};
+use sandboxer_model::isolation::{Attestation, Mechanism, MechanismState};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup;
@@ -22,13 +22,10 @@ use crate::sys;
 use crate::weaken;
 use crate::wire;
 
-/// What pid 1 is told of its sandbox. Descriptors come beside it: where commands come in, the doors of version-1 groups,
-/// the caller's tree, the writable directory.
+/// What pid 1 is told of its sandbox. Descriptors come beside it: the caller's tree, the writable directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Birth {
     pub(crate) spec: LaunchSpec,
-    /// How many doors come.
-    pub(crate) doors: usize,
     /// Whether the caller's tree comes.
     pub(crate) workspace: bool,
     /// Whether the writable directory comes.
@@ -41,38 +38,43 @@ pub(crate) struct Birth {
     pub(crate) process_limits: harden::ProcessLimits,
 }
 
+/// What pid 1 is told once its control groups are there. Descriptors come beside it: where commands come in, and the
+/// doors of version-1 groups.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Admission {
+    /// How many doors come.
+    pub(crate) doors: usize,
+}
+
 /// Runs pid 1. Returns only by ending the process.
-pub(crate) fn run(link: OwnedFd, filter: &Filter, rootful: bool) -> ! {
-    // The keeper writes our id maps, then says go. If it died, so do we: nothing is recorded of us yet.
-    if !matches!(wire::recv(link.as_fd()), Ok(Some(_))) {
-        sys::exit_now(1);
-    }
-    let prepared = prepare(rootful);
-    let Ok(Some(packet)) = wire::recv(link.as_fd()) else {
-        sys::exit_now(1)
-    };
-    let born = prepared.and_then(|signals| be_born(packet, signals, filter, rootful));
-    let (session, listener) = match born {
-        Ok(born) => born,
+///
+/// | keeper | pid 1 |
+/// |---|---|
+/// | id maps are written: go | what is the same for every sandbox |
+/// | [`Birth`] | its own root |
+/// | [`Admission`] | into its groups, gives up its rights, `Built`, seccomp, `Sealed` |
+/// | it is on record: kept | serves |
+pub(crate) fn run(link: OwnedFd, rootful: bool) -> ! {
+    let filter = Filter::compile();
+    hear(&link);
+    match prepare(rootful).and_then(|prepared| be_born(&link, prepared, &filter, rootful)) {
+        // From here on we are on record, and outlive the keeper.
+        Ok((session, listener)) => serve::run(session, link, listener),
         Err(error) => {
             let _ = wire::send_json(link.as_fd(), &FromInit::Refused(error));
             sys::exit_now(1);
         }
-    };
-    let ready = FromInit::Ready {
-        deadline_ms: session.deadline_ms(),
-        mechanisms: session.mechanisms.clone(),
-        attestations: session.attestations.clone(),
-    };
-    if wire::send_json(link.as_fd(), &ready).is_err() || !matches!(wire::recv(link.as_fd()), Ok(Some(_))) {
-        sys::exit_now(1);
     }
-    // From here on we are on record, and outlive the keeper.
-    serve::run(session, link, listener)
+}
+
+/// What was made before it was known for what.
+struct Prepared {
+    signals: OwnedFd,
+    attestations: Vec<Attestation>,
 }
 
 /// What is the same for every sandbox.
-fn prepare(rootful: bool) -> Result<OwnedFd, NativeError> {
+fn prepare(rootful: bool) -> Result<Prepared, NativeError> {
     // What is made for the sandbox is for its user to see, unlike what the keeper makes on the host.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let signals = sys::child_signal_fd().tried("watch for ended commands")?;
@@ -86,21 +88,23 @@ fn prepare(rootful: bool) -> Result<OwnedFd, NativeError> {
         bring_loopback_up()?;
     }
     rootfs::prepare()?;
-    Ok(signals)
+    harden::limit_open_files()?;
+    // Nothing changes this network namespace any more.
+    let attestations = attest::network();
+    Ok(Prepared { signals, attestations })
 }
 
 /// What is this sandbox's own.
 fn be_born(
-    packet: wire::Packet,
-    signals: OwnedFd,
+    link: &OwnedFd,
+    prepared: Prepared,
     filter: &Filter,
     rootful: bool,
 ) -> Result<(serve::Session, OwnedFd), NativeError> {
     let missing = || NativeError::new(Kind::Failed, "the keeper did not pass on all that it announced");
+    let packet = hear(link);
     let birth: Birth = serde_json::from_slice(&packet.bytes).map_err(|_| missing())?;
     let mut fds = packet.fds.into_iter();
-    let listener = fds.next().ok_or_else(missing)?;
-    let doors: Vec<File> = fds.by_ref().take(birth.doors).map(File::from).collect();
     let sources = rootfs::Sources {
         workspace: if birth.workspace {
             Some(fds.next().ok_or_else(missing)?)
@@ -115,16 +119,45 @@ fn be_born(
         disk_path: birth.disk_path,
         tmpfs_mb: birth.tmpfs_mb,
     };
+    rootfs::finish(&birth.spec, &sources, rootful)?;
+
+    let packet = hear(link);
+    let admission: Admission = serde_json::from_slice(&packet.bytes).map_err(|_| missing())?;
+    let mut fds = packet.fds.into_iter();
+    let listener = fds.next().ok_or_else(missing)?;
+    let doors: Vec<File> = fds.map(File::from).collect();
+    if doors.len() != admission.doors {
+        return Err(missing());
+    }
     cgroup::enter(&doors).tried("join the control groups")?;
+    drop(doors);
     if !weaken::is_off("cgroup_namespace") {
         sys::unshare(libc::CLONE_NEWCGROUP).tried("make a cgroup namespace")?;
     }
-    rootfs::finish(&birth.spec, &sources, rootful)?;
-    let attestations = attest::network();
     let mut mechanisms = namespace_mechanisms(rootful);
-    mechanisms.extend(harden::seal(&birth.process_limits, filter, rootful)?);
-    let session = serve::Session::new(birth.spec.ttl_secs, signals, mechanisms, attestations)?;
+    mechanisms.extend(harden::give_up(&birth.process_limits, rootful)?);
+    mechanisms.extend(harden::filter_mechanism());
+    let session = serve::Session::new(birth.spec.ttl_secs, prepared.signals)?;
+    // What is to be written down, while the kernel compiles the filter.
+    let built = FromInit::Built {
+        deadline_ms: session.deadline_ms(),
+        mechanisms,
+        attestations: prepared.attestations,
+    };
+    let told = |message: &FromInit| wire::send_json(link.as_fd(), message).unwrap_or_else(|_| sys::exit_now(1));
+    told(&built);
+    harden::install_filter(&birth.process_limits, filter)?;
+    told(&FromInit::Sealed);
+    hear(link);
     Ok((session, listener))
+}
+
+/// What the keeper says next. Without a keeper there is nothing to live for: nothing is recorded of us yet.
+fn hear(link: &OwnedFd) -> wire::Packet {
+    match wire::recv(link.as_fd()) {
+        Ok(Some(packet)) => packet,
+        _ => sys::exit_now(1),
+    }
 }
 
 fn bring_loopback_up() -> Result<(), NativeError> {

@@ -17,6 +17,9 @@ use crate::weaken;
 pub(crate) const WORKSPACE: &str = "/workspace";
 /// The home directory, as seen inside.
 pub(crate) const HOME: &str = "/home/sandbox";
+/// What will be writable is put together here: exists everywhere, is not needed once the new root has its own, is covered
+/// in our mount namespace only, and goes with the old root.
+const SCRATCH: &str = "/proc";
 /// Where the new root is built: exists everywhere, is covered in our mount namespace only, and is nobody's workspace.
 const BASE: &str = "/sys";
 
@@ -328,10 +331,7 @@ impl Builder<'_> {
 
     /// Everything that can be written: one file system with one size, seen at several places.
     fn writable(&self, workspace: Option<OwnedFd>, disk: Option<OwnedFd>) -> Result<(), NativeError> {
-        let scratch = at(".scratch");
-        make_dir(&scratch).tried("make a directory")?;
-        let lower = at(".lower");
-        make_dir(&lower).tried("make a directory")?;
+        let scratch = PathBuf::from(SCRATCH);
         match (disk.as_ref().or(self.sources.disk.as_ref()), self.sources.tmpfs_mb) {
             (Some(disk), _) => {
                 sys::mount_set(disk.as_fd(), MOUNT_NOSUID | MOUNT_NODEV).tried("show the writable directory")?;
@@ -349,6 +349,7 @@ impl Builder<'_> {
             }
         }
         for (name, mode) in [
+            ("lower", 0o700),
             ("upper", 0o755),
             ("work", 0o755),
             ("tmp", 0o1777),
@@ -363,7 +364,7 @@ impl Builder<'_> {
                 chown(&path, Some(INSIDE_UID), Some(INSIDE_UID)).tried("hand over a writable directory")?;
             }
         }
-        self.workspace(workspace.as_ref().or(self.sources.workspace.as_ref()), &scratch, &lower)?;
+        self.workspace(workspace.as_ref().or(self.sources.workspace.as_ref()), &scratch)?;
         for (name, target) in [("tmp", "tmp"), ("home", HOME), ("shm", "dev/shm")] {
             make_dir(&at(target)).tried("make a writable directory")?;
             let no_programs = if name == "shm" { MOUNT_NOEXEC } else { 0 };
@@ -380,15 +381,11 @@ impl Builder<'_> {
             )
             .tried("show a writable directory")?;
         }
-        for path in [&scratch, &lower] {
-            // What was mounted there lives on in the mounts made from it.
-            let _ = sys::cpath(path).and_then(|path| sys::unmount(&path));
-            std::fs::remove_dir(path).tried("remove a directory")?;
-        }
         Ok(())
     }
 
-    fn workspace(&self, source: Option<&OwnedFd>, scratch: &Path, lower: &Path) -> Result<(), NativeError> {
+    fn workspace(&self, source: Option<&OwnedFd>, scratch: &Path) -> Result<(), NativeError> {
+        let lower = scratch.join("lower");
         let target = at(WORKSPACE);
         let read_only = MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV;
         match (self.spec.workspace.access, source) {
@@ -401,7 +398,7 @@ impl Builder<'_> {
                 .tried("show the workspace"),
             (access, Some(tree)) => {
                 sys::mount_set(tree.as_fd(), read_only).tried("open the workspace")?;
-                sys::cpath(lower)
+                sys::cpath(&lower)
                     .and_then(|path| sys::attach(tree.as_fd(), &path))
                     .tried("open the workspace")?;
                 let upper = scratch.join("upper");

@@ -1,12 +1,11 @@
 //! Pid 1's loop: takes commands, reaps what ended, and ends everything when the deadline passes.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-use sandboxer_model::isolation::{Attestation, Mechanism};
 
 use crate::error::{NativeError, Tried};
 use crate::exec_wire::{self, ExecReply, Stdio, ToInit};
@@ -22,17 +21,10 @@ pub(crate) struct Session {
     timer: OwnedFd,
     /// Time since boot at which it ends: wall clocks may jump, this one does not.
     deadline: Duration,
-    pub(crate) mechanisms: Vec<Mechanism>,
-    pub(crate) attestations: Vec<Attestation>,
 }
 
 impl Session {
-    pub(crate) fn new(
-        ttl_secs: u64,
-        signals: OwnedFd,
-        mechanisms: Vec<Mechanism>,
-        attestations: Vec<Attestation>,
-    ) -> Result<Session, NativeError> {
+    pub(crate) fn new(ttl_secs: u64, signals: OwnedFd) -> Result<Session, NativeError> {
         let timer =
             rustix::time::timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
                 .tried("make the deadline timer")?;
@@ -40,8 +32,6 @@ impl Session {
             signals,
             timer,
             deadline: Duration::ZERO,
-            mechanisms,
-            attestations,
         };
         session.arm(ttl_secs)?;
         Ok(session)
@@ -202,13 +192,10 @@ impl Server {
         match request {
             ToInit::Exec(spec) if connection.command.is_none() => {
                 let keep_when_caller_leaves = spec.stdio == Stdio::Detached;
-                match command::start(&spec, fds) {
-                    Ok(started) => {
-                        let terminal: Vec<BorrowedFd<'_>> = started.terminal.iter().map(AsFd::as_fd).collect();
-                        let reply = serde_json::to_vec(&ExecReply::Started { pid: started.pid }).unwrap_or_default();
-                        let _ = wire::send(socket, &reply, &terminal);
+                match command::start(&spec, fds, socket) {
+                    Ok(pid) => {
                         if !keep_when_caller_leaves && let Some(connection) = self.connections.get_mut(&key) {
-                            connection.command = Some(started.pid);
+                            connection.command = Some(pid);
                         }
                     }
                     Err(error) => {

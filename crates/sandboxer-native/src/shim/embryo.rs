@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::error::{Kind, NativeError, Tried};
 use crate::idmap::{self, Block};
 use crate::init;
-use crate::seccomp::Filter;
 use crate::sys::{self, Cloned};
 use crate::wire;
 
@@ -21,11 +20,7 @@ pub(crate) struct Embryo {
 
 impl Embryo {
     /// Starts one. A version-2 group must be known now, since only a new process joins one cheaply.
-    pub(crate) fn start(
-        filter: &Filter,
-        block: Option<Block>,
-        cgroup: Option<BorrowedFd<'_>>,
-    ) -> Result<Embryo, NativeError> {
+    pub(crate) fn start(block: Option<Block>, cgroup: Option<BorrowedFd<'_>>) -> Result<Embryo, NativeError> {
         let (link, theirs) = wire::pair().tried("make a socket pair")?;
         let mut namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
         for (name, flag) in [
@@ -48,7 +43,7 @@ impl Embryo {
         match cloned {
             Cloned::Child => {
                 drop(link);
-                init::run(theirs, filter, block.is_some())
+                init::run(theirs, block.is_some())
             }
             Cloned::Parent(pid, fd) => {
                 drop(theirs);

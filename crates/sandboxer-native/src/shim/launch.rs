@@ -13,7 +13,7 @@ use crate::fence;
 use crate::files;
 use crate::identity::ProcessRef;
 use crate::idmap::{self, Lease};
-use crate::init::{Birth, rootfs::Sources};
+use crate::init::{Admission, Birth, rootfs::Sources};
 use crate::layout::{Home, Layout};
 use crate::reap;
 use crate::shim::Prepared;
@@ -35,8 +35,8 @@ pub(crate) struct Kept {
     pub(crate) listener: OwnedFd,
     pub(crate) init_pid: i32,
     pub(crate) init_fd: OwnedFd,
-    /// Keeps pid 1 from thinking we died; it does not mind once it serves.
-    pub(crate) _link: OwnedFd,
+    /// Pid 1 waits at the other end until it is let serve, and does not mind afterwards.
+    pub(crate) link: OwnedFd,
     pub(crate) cgroups: Vec<std::path::PathBuf>,
     pub(crate) watched: Watched,
 }
@@ -74,7 +74,7 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
             listener: made.listener,
             init_pid: made.embryo.pid,
             init_fd: made.embryo.fd,
-            _link: made.embryo.link,
+            link: made.embryo.link,
             cgroups: made.cgroups,
             watched: made.watched,
         }),
@@ -109,8 +109,6 @@ fn make(
     home: &Home,
     plan: limits::LimitPlan,
 ) -> Result<Made, NativeError> {
-    let me = ProcessRef::of(rustix::process::getpid().as_raw_nonzero().get(), &prepared.boot)
-        .ok_or_else(|| NativeError::new(Kind::Failed, "cannot read /proc/self/stat"))?;
     let groups = Groups::plan(&prepared.hierarchies, &spec.id, &spec.limits);
     // A lease names its owner, so it can be found and ended without any record of it.
     let (early, lease) = with_lease(early, prepared, layout, &spec.id)?;
@@ -120,16 +118,11 @@ fn make(
         boot: prepared.boot.clone(),
         cgroups: groups.dirs(),
         uid_lease: lease.as_ref().map(|lease| lease.path.clone()),
-        shim: Some(me.clone()),
+        shim: Some(prepared.me.clone()),
         spec: spec.clone(),
     };
     files::replace_json(&home.intent(), &intent).tried("write down the intent")?;
 
-    groups
-        .create(&prepared.hierarchies, &spec.limits)
-        .tried("make the control groups")?;
-    let cgroup = groups.open_v2().tried("open the control group")?;
-    let doors = groups.open_doors().tried("open the control groups")?;
     let mut sources = Sources {
         tmpfs_mb: plan.tmpfs_mb,
         ..Sources::default()
@@ -142,30 +135,26 @@ fn make(
     {
         sources.workspace = Some(idmap::mapped_tree(source, lease)?);
     }
-    let commands = socket::listen(&home.path, "init.sock").tried("listen for commands")?;
-    let listener = socket::listen(&home.path, "shim.sock").tried("listen for callers")?;
     let embryo = match early {
         Some(embryo) => embryo,
         None => {
+            // Where a process has to be born into its group, the group comes first.
+            groups.create(&prepared.hierarchies, &spec.limits).tried(GROUPS)?;
+            let cgroup = groups.open_v2().tried("open the control group")?;
             let block = lease.as_ref().map(|lease| lease.block);
-            Embryo::start(&prepared.filter, block, cgroup.as_ref().map(AsFd::as_fd))?
+            Embryo::start(block, cgroup.as_ref().map(AsFd::as_fd))?
         }
     };
     let birth = Birth {
         spec: spec.clone(),
-        doors: doors.len(),
         workspace: sources.workspace.is_some(),
         disk: sources.disk.is_some(),
         disk_path: sources.disk_path.clone(),
         tmpfs_mb: sources.tmpfs_mb,
         process_limits: plan.process,
     };
-    let mut fds = vec![commands.as_fd()];
-    fds.extend(doors.iter().map(AsFd::as_fd));
-    fds.extend(sources.workspace.iter().map(AsFd::as_fd));
-    fds.extend(sources.disk.iter().map(AsFd::as_fd));
-    match bring_up(&birth, &fds, prepared, home, &embryo, plan.report, me) {
-        Ok(answer) => Ok(Made {
+    match bring_up(&birth, &sources, &groups, prepared, home, &embryo, plan.report) {
+        Ok((answer, listener)) => Ok(Made {
             answer,
             listener,
             embryo,
@@ -178,6 +167,8 @@ fn make(
         }
     }
 }
+
+const GROUPS: &str = "make the control groups";
 
 /// A lease that fits the early process. One whose block was taken meanwhile is of no use.
 fn with_lease(
@@ -200,39 +191,39 @@ fn with_lease(
     Ok((None, Some(idmap::lease(layout, id)?)))
 }
 
-/// Takes the new process from its first breath to being on record.
+/// Takes the new process from its first breath to being on record. The callers' door is returned with the answer.
 fn bring_up(
     birth: &Birth,
-    fds: &[BorrowedFd<'_>],
+    sources: &Sources,
+    groups: &Groups,
     prepared: &Prepared,
     home: &Home,
     embryo: &Embryo,
     limits: Vec<sandboxer_model::isolation::Limit>,
-    me: ProcessRef,
-) -> Result<Launched, NativeError> {
+) -> Result<(Launched, OwnedFd), NativeError> {
     let (link, spec) = (&embryo.link, &birth.spec);
-    let message = serde_json::to_vec(birth).map_err(|error| NativeError::new(Kind::Failed, error.to_string()))?;
-    wire::send(link.as_fd(), &message, fds).tried("tell the sandbox's first process what it is")?;
-    if !wire::wait_readable(link.as_fd(), SETUP_TIMEOUT).tried("wait for the sandbox's first process")? {
-        return Err(NativeError::new(
-            Kind::Timeout,
-            format!("the sandbox's first process was not ready within {SETUP_TIMEOUT:?}"),
-        ));
-    }
-    let ready = wire::recv_json::<FromInit>(link.as_fd()).tried("hear from the sandbox's first process")?;
-    let (deadline_ms, mechanisms, attestations) = match ready {
-        Some(FromInit::Ready {
+    let trees = sources.workspace.iter().chain(&sources.disk).map(AsFd::as_fd);
+    tell(link, birth, &trees.collect::<Vec<_>>())?;
+    // The groups are made while it builds its root.
+    groups.create(&prepared.hierarchies, &spec.limits).tried(GROUPS)?;
+    let doors = groups.open_doors().tried("open the control groups")?;
+    let commands = socket::listen(&home.path, "init.sock").tried("listen for commands")?;
+    let admission = Admission { doors: doors.len() };
+    let fds = std::iter::once(commands.as_fd()).chain(doors.iter().map(AsFd::as_fd));
+    tell(link, &admission, &fds.collect::<Vec<_>>())?;
+    drop((commands, doors));
+    let listener = socket::listen(&home.path, "shim.sock").tried("listen for callers")?;
+    let init = ProcessRef::of(embryo.pid, &prepared.boot)
+        .ok_or_else(|| NativeError::new(Kind::Failed, "the sandbox's first process ended at once"))?;
+
+    let (deadline_ms, mechanisms, attestations) = match hear(link)? {
+        FromInit::Built {
             deadline_ms,
             mechanisms,
             attestations,
-        }) => (deadline_ms, mechanisms, attestations),
-        Some(FromInit::Refused(error)) => return Err(error),
-        None => {
-            return Err(NativeError::new(
-                Kind::Failed,
-                "the sandbox's first process ended while it set itself up",
-            ));
-        }
+        } => (deadline_ms, mechanisms, attestations),
+        FromInit::Refused(error) => return Err(error),
+        FromInit::Sealed => return Err(out_of_turn()),
     };
     if let Some(broken) = attestations.iter().find(|attestation| !attestation.held)
         && !crate::weaken::is_off("attestation")
@@ -255,22 +246,48 @@ fn bring_up(
             format!("`{}` is missing: {}", weak.name, weak.detail),
         ));
     }
-    let init = ProcessRef::of(embryo.pid, &prepared.boot)
-        .ok_or_else(|| NativeError::new(Kind::Failed, "the sandbox's first process ended at once"))?;
     let has_workspace = spec.workspace.access != crate::spec::Access::None;
     let answer = Launched {
         init,
-        shim: me,
+        shim: prepared.me.clone(),
         deadline_ms,
         has_workspace,
         mechanisms,
         limits,
         attestations,
     };
-    files::replace_json(&home.state(), &answer).tried("write down the sandbox")?;
-    // Told only now: until it is on record, pid 1 dies with us.
-    wire::send(link.as_fd(), b"kept", &[]).tried("release the sandbox's first process")?;
-    Ok(answer)
+    let state = home.state();
+    let draft = files::draft_json(&state, &answer).tried("write down the sandbox")?;
+    match hear(link)? {
+        FromInit::Sealed => {}
+        FromInit::Refused(error) => return Err(error),
+        FromInit::Built { .. } => return Err(out_of_turn()),
+    }
+    draft.publish().tried("write down the sandbox")?;
+    Ok((answer, listener))
+}
+
+/// Tells pid 1 something, with copies of these descriptors.
+fn tell<T: serde::Serialize>(link: &OwnedFd, message: &T, fds: &[BorrowedFd<'_>]) -> Result<(), NativeError> {
+    let message = serde_json::to_vec(message).map_err(|error| NativeError::new(Kind::Failed, error.to_string()))?;
+    wire::send(link.as_fd(), &message, fds).tried("tell the sandbox's first process what it is")
+}
+
+/// What pid 1 says next.
+fn hear(link: &OwnedFd) -> Result<FromInit, NativeError> {
+    if !wire::wait_readable(link.as_fd(), SETUP_TIMEOUT).tried("wait for the sandbox's first process")? {
+        return Err(NativeError::new(
+            Kind::Timeout,
+            format!("the sandbox's first process was not ready within {SETUP_TIMEOUT:?}"),
+        ));
+    }
+    wire::recv_json(link.as_fd())
+        .tried("hear from the sandbox's first process")?
+        .ok_or_else(|| NativeError::new(Kind::Failed, "the sandbox's first process ended while it set itself up"))
+}
+
+fn out_of_turn() -> NativeError {
+    NativeError::new(Kind::Failed, "the sandbox's first process spoke out of turn")
 }
 
 /// A directory on the host for writable files.

@@ -10,10 +10,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup::Hierarchies;
-use crate::error::{Kind, NativeError, Tried};
-use crate::identity;
+use crate::error::{NativeError, Tried};
+use crate::identity::{self, ProcessRef};
 use crate::idmap::Block;
-use crate::seccomp::Filter;
 use crate::shim::embryo::Embryo;
 use crate::spec::{FromShim, ToShim};
 use crate::sys;
@@ -27,7 +26,7 @@ pub(crate) struct Prepared {
     pub(crate) root: bool,
     pub(crate) hierarchies: Hierarchies,
     pub(crate) boot: String,
-    pub(crate) filter: Filter,
+    pub(crate) me: ProcessRef,
 }
 
 /// The life of a keeper that was started as a program of its own. Its standard input is a socket to the caller.
@@ -44,12 +43,7 @@ pub(crate) fn main() -> i32 {
 /// Starts a keeper as a copy of this process: a third of the time of a program start. Only for a process with one
 /// thread that ends soon itself; the copy forgets its arguments and environment. The socket to it is returned.
 pub(crate) fn fork_keeper() -> Result<OwnedFd, NativeError> {
-    if identity::threads() != Some(1) {
-        return Err(NativeError::new(
-            Kind::Failed,
-            "a process with several threads cannot be copied",
-        ));
-    }
+    sys::require_one_thread().tried("make sure that this process has one thread")?;
     let (ours, theirs) = wire::pair().tried("make a socket pair")?;
     match sys::fork().tried("start the sandbox's keeper")? {
         Some(_) => Ok(ours),
@@ -61,13 +55,15 @@ pub(crate) fn fork_keeper() -> Result<OwnedFd, NativeError> {
     }
 }
 
+/// What the keeper and pid 1 ignore. Commands ignore nothing.
+pub(crate) const IGNORED: [i32; 2] = [libc::SIGPIPE, libc::SIGHUP];
+
 /// Waits for something to keep, makes it, keeps it.
 fn keep(caller: OwnedFd) -> i32 {
     let root = rustix::process::geteuid().is_root();
-    let filter = Filter::compile();
     // Where a process has to be born into its group, there is nothing to start ahead.
     let mut early = match Hierarchies::is_unified() {
-        false => Embryo::start(&filter, root.then(Block::any), None).ok(),
+        false => Embryo::start(root.then(Block::any), None).ok(),
         true => None,
     };
     let hierarchies = Hierarchies::detect(root);
@@ -77,6 +73,9 @@ fn keep(caller: OwnedFd) -> i32 {
         embryo.end();
     }
     let boot = identity::boot_id();
+    let Some(me) = ProcessRef::of(rustix::process::getpid().as_raw_nonzero().get(), &boot) else {
+        return 1;
+    };
     // Nothing was touched so far. A caller that goes away now leaves nothing.
     let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else {
         return 0;
@@ -85,12 +84,14 @@ fn keep(caller: OwnedFd) -> i32 {
         root,
         hierarchies,
         boot,
-        filter,
+        me,
     };
     match launch::launch(&spec, &prepared, early) {
         Ok(launched) => {
             let answer = FromShim::Launched(Box::new(launched.answer.clone()));
             let _ = wire::send_json(caller.as_fd(), &answer);
+            // It is on record, so it may outlive us. A caller who is faster waits at its door.
+            let _ = wire::send(launched.link.as_fd(), b"kept", &[]);
             // Only now: the id maps of a child of a closed process could not be written without root.
             let _ = sys::set_not_dumpable();
             supervise::run(caller, launched)
@@ -107,10 +108,9 @@ fn detach(socket: OwnedFd) -> Option<OwnedFd> {
     rustix::process::setsid().ok()?;
     rustix::process::chdir("/").ok()?;
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    sys::ignore_signal(libc::SIGPIPE);
-    sys::ignore_signal(libc::SIGHUP);
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT] {
-        sys::default_signal(signal);
+    sys::default_signals(1..=64);
+    for signal in IGNORED {
+        sys::ignore_signal(signal);
     }
     let socket = rustix::io::fcntl_dupfd_cloexec(socket, 10).ok()?;
     let number = socket.as_raw_fd().cast_unsigned();

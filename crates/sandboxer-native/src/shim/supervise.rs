@@ -122,10 +122,7 @@ fn end(kept: &Kept) -> (Usage, Option<ChildEnd>) {
 }
 
 fn destroy(kept: &Kept, epoch: u64) -> Result<FromShim, FromShim> {
-    let highest = fence::highest(&kept.layout, &kept.spec.id);
-    if let Err(error) = fence::check(&kept.layout, &kept.spec.id, epoch) {
-        return Err(FromShim::Refused(error));
-    }
+    let highest = fence::check(&kept.layout, &kept.spec.id, epoch).map_err(FromShim::Refused)?;
     let (usage, _) = end(kept);
     if epoch > highest
         && let Err(error) = fence::leave(&kept.layout, &kept.spec.id, epoch)
