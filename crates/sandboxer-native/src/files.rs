@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// What nearly every text read here fits in.
+const MOST_TEXTS: usize = 4096;
+
 /// Reads at most `limit` bytes of text.
 pub(crate) fn read_text(path: impl AsRef<Path>, limit: u64) -> io::Result<String> {
-    let mut text = String::new();
+    // The kernel's own files do not tell their size, and each read of one costs.
+    let mut text = String::with_capacity(usize::try_from(limit).unwrap_or(MOST_TEXTS).min(MOST_TEXTS));
     File::open(path)?.take(limit).read_to_string(&mut text)?;
     Ok(text)
 }

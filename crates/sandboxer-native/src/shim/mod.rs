@@ -46,12 +46,28 @@ pub(crate) fn fork_keeper() -> Result<OwnedFd, NativeError> {
     sys::require_one_thread().tried("make sure that this process has one thread")?;
     let (ours, theirs) = wire::pair().tried("make a socket pair")?;
     match sys::fork().tried("start the sandbox's keeper")? {
-        Some(_) => Ok(ours),
+        Some(keeper) => {
+            send_elsewhere(keeper);
+            Ok(ours)
+        }
         None => {
             drop(ours);
             let _ = sys::forget_arguments(c"sandboxer-keeper");
             sys::exit_now(detach(theirs).map_or(1, keep))
         }
+    }
+}
+
+/// Moves a new process to another processor. It is often queued on the one of its parent, even beside an idle one, until
+/// the parent first waits: here both have a millisecond of work to do at the same time.
+fn send_elsewhere(child: i32) {
+    use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity};
+    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let mut others = allowed;
+    others.unset(sched_getcpu());
+    let child = rustix::process::Pid::from_raw(child);
+    if others.count() > 0 && sched_setaffinity(child, &others).is_ok() {
+        let _ = sched_setaffinity(child, &allowed);
     }
 }
 
