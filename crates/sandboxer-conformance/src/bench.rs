@@ -275,7 +275,13 @@ impl<'a> Bench<'a> {
             stdout: stdout.into(),
             stderr: stderr.into(),
         };
-        let request = ExecRequest { argv, env, cwd, stdio };
+        let request = ExecRequest {
+            argv,
+            env,
+            cwd,
+            stdio,
+            last: false,
+        };
         let session = match self.extension().exec(&self.call(1), target, request).await {
             Ok(session) => session,
             Err(error) => return Ok(Err(error)),

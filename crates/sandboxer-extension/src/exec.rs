@@ -18,6 +18,9 @@ pub struct ExecRequest {
     pub cwd: Option<String>,
     /// Where its input and output go.
     pub stdio: ExecStdio,
+    /// Nothing more is wanted of the sandbox once this command ends: the backend may begin to remove it then, without
+    /// waiting for the `teardown` that follows and finishes it.
+    pub last: bool,
 }
 
 /// Where the input and output of a command go.

@@ -301,14 +301,6 @@ pub(crate) fn kill_all(dirs: &[PathBuf]) {
     }
 }
 
-/// Removes a group; `Ok` when it is gone.
-pub(crate) fn remove(dir: &Path) -> io::Result<()> {
-    match std::fs::remove_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
 /// What the groups accounted.
 pub(crate) fn usage(dirs: &[PathBuf]) -> Usage {
     let number = |file: &str| {

@@ -21,6 +21,8 @@ pub(crate) struct ExecSpec {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: Option<String>,
     pub(crate) stdio: Stdio,
+    /// Pid 1 ends when it ends.
+    pub(crate) last: bool,
     /// Where a detached command's output goes, as seen inside.
     pub(crate) log: String,
 }

@@ -90,14 +90,14 @@ pub(crate) fn owner(path: &Path) -> Option<String> {
         .map(|target| target.to_string_lossy().into_owned())
 }
 
-/// Ends a lease; only its owner's.
-pub(crate) fn release(path: &Path, id: &str) -> io::Result<()> {
+/// Ends a lease; only its owner's. Whether there was one.
+pub(crate) fn release(path: &Path, id: &str) -> io::Result<bool> {
     if owner(path).as_deref() != Some(id) {
-        return Ok(());
+        return Ok(false);
     }
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        other => other.map(|()| true),
     }
 }
 

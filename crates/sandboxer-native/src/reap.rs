@@ -20,40 +20,63 @@ use crate::wire;
 /// How long killed processes and their groups may take to go.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Removes everything of a sandbox, its directory last.
+/// Removes everything of a sandbox, its directory last: until that is gone, another removal finds what is on record.
 pub(crate) fn remove_all(layout: &Layout, home: &Home, id: &str) -> CleanupReport {
-    let mut items = remove_contents(layout, home, id);
+    let intent = files::read_json::<Intent>(&home.intent()).ok();
+    let process = end_process(home);
+    remove_ended(layout, home, id, intent.as_ref(), process)
+}
+
+/// The same for a sandbox whose first process has ended.
+pub(crate) fn remove_ended(
+    layout: &Layout,
+    home: &Home,
+    id: &str,
+    intent: Option<&Intent>,
+    process: CleanupItem,
+) -> CleanupReport {
+    let mut items = free(layout, id, intent, process);
     items.push(remove_directory(layout, home, id));
     CleanupReport::new(items)
 }
 
-/// Removes everything of a sandbox but its directory.
-pub(crate) fn remove_contents(layout: &Layout, home: &Home, id: &str) -> Vec<CleanupItem> {
-    let boot = identity::boot_id();
+/// Removes everything of a half-made sandbox but its directory, so that it can be made again there.
+pub(crate) fn remove_contents(layout: &Layout, home: &Home, id: &str) {
     let intent = files::read_json::<Intent>(&home.intent()).ok();
-    let state = files::read_json::<Launched>(&home.state()).ok();
-    let mut items = vec![end_process(state.as_ref().map(|state| &state.init), &boot)];
-    if let Some(intent) = &intent {
+    free(layout, id, intent.as_ref(), end_process(home));
+    for path in [home.state(), home.intent()] {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Gives back what a sandbox holds outside of its directory.
+fn free(layout: &Layout, id: &str, intent: Option<&Intent>, process: CleanupItem) -> Vec<CleanupItem> {
+    let mut items = vec![process];
+    if let Some(intent) = intent {
         items.extend(intent.cgroups.iter().map(|dir| remove_group(dir)));
     }
     // Ids are given to the next sandbox only when nothing runs under them any more.
     let quiet = items.iter().all(|item| item.now == Presence::Absent);
-    items.extend(release_ids(layout, id, intent.as_ref(), quiet));
-    for path in [home.state(), home.intent()] {
-        let _ = std::fs::remove_file(path);
-    }
+    items.extend(release_ids(layout, id, intent, quiet));
     items
 }
 
-fn end_process(init: Option<&ProcessRef>, boot: &str) -> CleanupItem {
-    let mut item = CleanupItem {
+/// What a removal says of the first process.
+pub(crate) fn process_item(pid: Option<i32>, found: bool) -> CleanupItem {
+    CleanupItem {
         kind: "process".to_owned(),
-        name: init.map_or_else(|| "pid 1".to_owned(), |init| format!("pid 1 (host pid {})", init.pid)),
-        found: false,
+        name: pid.map_or_else(|| "pid 1".to_owned(), |pid| format!("pid 1 (host pid {pid})")),
+        found,
         now: Presence::Absent,
         detail: String::new(),
-    };
-    let Some(fd) = init.and_then(|init| init.open(boot)) else {
+    }
+}
+
+fn end_process(home: &Home) -> CleanupItem {
+    let state = files::read_json::<Launched>(&home.state()).ok();
+    let init: Option<&ProcessRef> = state.as_ref().map(|state| &state.init);
+    let mut item = process_item(init.map(|init| init.pid), false);
+    let Some(fd) = init.and_then(|init| init.open(&identity::boot_id())) else {
         return item;
     };
     item.found = true;
@@ -73,18 +96,29 @@ fn end_process(init: Option<&ProcessRef>, boot: &str) -> CleanupItem {
     item
 }
 
+/// Between the first two tries to remove a group; doubles.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+
 fn remove_group(dir: &Path) -> CleanupItem {
     let mut item = CleanupItem {
         kind: "cgroup".to_owned(),
         name: dir.display().to_string(),
-        found: dir.exists(),
+        found: true,
         now: Presence::Absent,
         detail: String::new(),
     };
     let deadline = identity::monotonic() + GONE_WITHIN;
-    let mut pause = Duration::from_micros(100);
-    // The kernel refuses to remove a group that has a process, so success is proof that it has none.
-    while let Err(error) = cgroup::remove(dir) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // The kernel refuses to remove a group that has a process, so success is proof that it has none.
+        let error = match std::fs::remove_dir(dir) {
+            Ok(()) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                item.found = pause > FIRST_PAUSE;
+                break;
+            }
+            Err(error) => error,
+        };
         if identity::monotonic() > deadline {
             item.now = if dir.exists() {
                 Presence::Present
@@ -135,10 +169,9 @@ fn release_ids(layout: &Layout, id: &str, intent: Option<&Intent>, quiet: bool) 
                         "kept while something still runs".to_owned(),
                     );
                 }
-                let found = idmap::owner(&path).as_deref() == Some(id);
                 match idmap::release(&path, id) {
-                    Ok(()) => item(name, found, Presence::Absent, String::new()),
-                    Err(error) => item(name, found, Presence::Unknown, error.to_string()),
+                    Ok(found) => item(name, found, Presence::Absent, String::new()),
+                    Err(error) => item(name, true, Presence::Unknown, error.to_string()),
                 }
             })
             .collect(),
@@ -152,7 +185,7 @@ pub(crate) fn remove_directory(layout: &Layout, home: &Home, id: &str) -> Cleanu
     let mut item = CleanupItem {
         kind: "directory".to_owned(),
         name: home.path.display().to_string(),
-        found: home.path.exists(),
+        found: true,
         now: Presence::Absent,
         detail: String::new(),
     };
@@ -162,7 +195,10 @@ pub(crate) fn remove_directory(layout: &Layout, home: &Home, id: &str) -> Cleanu
         identity::unix_ms()
     ));
     let removed = match std::fs::rename(&home.path, &grave) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            item.found = false;
+            Ok(())
+        }
         Err(error) => Err(error),
         Ok(()) => remove_tree(&grave),
     }

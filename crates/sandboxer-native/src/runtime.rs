@@ -88,6 +88,16 @@ pub struct Keeper {
     socket: OwnedFd,
 }
 
+impl Keeper {
+    /// Has the sandbox removed as soon as it ends by itself. The answer is for the [`Runtime::destroy`] that follows.
+    ///
+    /// # Errors
+    /// `Failed` when the keeper is gone.
+    pub fn remove_at_end(&self, epoch: u64) -> Result<(), NativeError> {
+        wire::send_json(self.socket.as_fd(), &ToShim::DestroyAtEnd { epoch }).tried("tell the sandbox's keeper")
+    }
+}
+
 /// A sandbox that is ready.
 #[derive(Debug)]
 pub struct Launch {
@@ -228,6 +238,7 @@ impl Runtime {
             env: command.env,
             cwd: command.cwd,
             stdio,
+            last: command.last,
             log: format!(
                 "/tmp/exec-{}-{}.log",
                 rustix::process::getpid().as_raw_nonzero(),
@@ -543,7 +554,8 @@ fn end_keeper(home: &Home) {
 }
 
 fn ask_keeper(socket: BorrowedFd<'_>, epoch: u64, timeout: Duration) -> Option<FromShim> {
-    wire::send_json(socket, &ToShim::Destroy { epoch }).ok()?;
+    // A keeper that was told before may have done it and be gone: then its answer waits.
+    let _ = wire::send_json(socket, &ToShim::Destroy { epoch });
     answer(socket, timeout).ok()
 }
 
@@ -583,6 +595,8 @@ pub struct Command<'a> {
     pub cwd: Option<String>,
     /// Where input and output go.
     pub io: CommandIo<'a>,
+    /// The sandbox ends with it.
+    pub last: bool,
 }
 
 /// Where the input and output of a command go.

@@ -134,7 +134,13 @@ pub enum How {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToShim {
     Launch(Box<LaunchSpec>),
-    Destroy { epoch: u64 },
+    Destroy {
+        epoch: u64,
+    },
+    /// The same, once it has ended by itself; the answer comes then.
+    DestroyAtEnd {
+        epoch: u64,
+    },
     Usage,
 }
 

@@ -245,7 +245,7 @@ impl Extension for NativeExtension {
 
     async fn exec(
         &self,
-        _: &Call,
+        call: &Call,
         target: &Target,
         request: ExecRequest,
     ) -> Result<Box<dyn ExecSession>, ExtensionError> {
@@ -253,7 +253,16 @@ impl Extension for NativeExtension {
             return Err(ExtensionError::new(ErrorKind::Invalid, "no command was given"));
         }
         let id = target.sandbox_id.as_str();
+        // Only its keeper can begin the removal.
+        let last = request.last
+            && self
+                .keepers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(id)
+                .is_some_and(|keeper| keeper.remove_at_end(call.epoch.0).is_ok());
         let command = |io| Command {
+            last,
             argv: request.argv,
             env: request.env,
             cwd: request.cwd,

@@ -238,6 +238,7 @@ async fn signals_arrive(bench: &Bench<'_>) -> Outcome {
         env: Vec::new(),
         cwd: None,
         stdio,
+        last: false,
     };
     let mut session = bench
         .extension()
@@ -358,6 +359,7 @@ async fn start(
         env: Vec::new(),
         cwd: None,
         stdio,
+        last: false,
     };
     Ok(bench.extension().exec(&bench.call(1), target, request).await)
 }

@@ -1,7 +1,7 @@
 //! Create, run one command, destroy: in one process.
 //!
 //! The creation's operation stays open until the sandbox is gone, so whatever kills this process leaves a journal that
-//! the next command undoes. That is why no separate intent is stored before the teardown, and why the commit that says
+//! the next command undoes. That is why the backend may begin the removal when the command ends, no separate intent is stored before the teardown, and why the commit that says
 //! `ready` and `active` can be written while the command already runs: three commits in all, one of them unseen.
 
 use sandboxer_extension::{ExecExit, ExecRequest, ExecSession, ExtensionError, cut};
@@ -69,7 +69,7 @@ impl Engine {
         let started = self.ports.clock.monotonic();
         let took = || self.ports.clock.monotonic().saturating_sub(started);
         cut!("create.exec.before_effect");
-        let mut session = match extension.exec(&call, &job.target(), request(cmd)).await {
+        let mut session = match extension.exec(&call, &job.target(), request(cmd, true)).await {
             Ok(session) => session,
             Err(error) => {
                 job.progress
@@ -133,11 +133,12 @@ enum Inside {
     Stop(Stop),
 }
 
-pub(crate) fn request(cmd: ExecCommand) -> ExecRequest {
+pub(crate) fn request(cmd: ExecCommand, last: bool) -> ExecRequest {
     ExecRequest {
         argv: cmd.argv,
         env: cmd.env,
         cwd: cmd.cwd,
         stdio: cmd.stdio,
+        last,
     }
 }

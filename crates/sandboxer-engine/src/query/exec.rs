@@ -33,7 +33,7 @@ impl Engine {
             return Err(UserError::new(ErrorCode::MissingPrerequisite, what));
         };
         let call = self.call_for(&record, self.settings.timeouts.other);
-        match extension.exec(&call, &target(&record), request(cmd)).await {
+        match extension.exec(&call, &target(&record), request(cmd, false)).await {
             Ok(session) => {
                 // Written while the command already runs.
                 self.mark_active(record).await?;

@@ -63,6 +63,8 @@ struct Connection {
     socket: OwnedFd,
     /// The command it waits for.
     command: Option<i32>,
+    /// Nothing is wanted after that command.
+    last: bool,
 }
 
 struct Server {
@@ -163,7 +165,14 @@ impl Server {
     fn accept(&mut self) {
         if let Ok(socket) = rustix::net::accept_with(&self.listener, rustix::net::SocketFlags::CLOEXEC) {
             let key = socket.as_raw_fd();
-            self.connections.insert(key, Connection { socket, command: None });
+            self.connections.insert(
+                key,
+                Connection {
+                    socket,
+                    command: None,
+                    last: false,
+                },
+            );
             // Callers send at once: most often the request is here already.
             if wire::wait_readable(self.connections[&key].socket.as_fd(), Duration::ZERO).unwrap_or(false) {
                 self.serve(key);
@@ -191,11 +200,13 @@ impl Server {
         };
         match request {
             ToInit::Exec(spec) if connection.command.is_none() => {
+                let last = spec.last;
                 let keep_when_caller_leaves = spec.stdio == Stdio::Detached;
                 match command::start(&spec, fds, socket) {
                     Ok(pid) => {
                         if !keep_when_caller_leaves && let Some(connection) = self.connections.get_mut(&key) {
                             connection.command = Some(pid);
+                            connection.last = last;
                         }
                     }
                     Err(error) => {
@@ -242,6 +253,9 @@ impl Server {
         if let Some(connection) = self.connections.remove(&key)
             && let Some(pid) = connection.command
         {
+            if connection.last {
+                sys::exit_now(0);
+            }
             signal_command(pid, libc::SIGKILL);
         }
     }
@@ -261,6 +275,9 @@ impl Server {
                 ChildEnd::Signal(signal) => ExecReply::Signaled { signal },
             };
             let _ = wire::send_json(connection.socket.as_fd(), &reply);
+            if connection.last {
+                sys::exit_now(0);
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::wire;
 /// A sandbox that is ready, as its keeper holds it.
 pub(crate) struct Kept {
     pub(crate) answer: Launched,
-    pub(crate) spec: LaunchSpec,
+    pub(crate) intent: Intent,
     pub(crate) layout: Layout,
     pub(crate) home: Home,
     /// Held for the keeper's life.
@@ -37,7 +37,6 @@ pub(crate) struct Kept {
     pub(crate) init_fd: OwnedFd,
     /// Pid 1 waits at the other end until it is let serve, and does not mind afterwards.
     pub(crate) link: OwnedFd,
-    pub(crate) cgroups: Vec<std::path::PathBuf>,
     pub(crate) watched: Watched,
 }
 
@@ -67,7 +66,7 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
     match result {
         Ok(made) => Ok(Kept {
             answer: made.answer,
-            spec: spec.clone(),
+            intent: made.intent,
             layout,
             home,
             _lock: lock,
@@ -75,7 +74,6 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
             init_pid: made.embryo.pid,
             init_fd: made.embryo.fd,
             link: made.embryo.link,
-            cgroups: made.cgroups,
             watched: made.watched,
         }),
         Err(error) => {
@@ -97,7 +95,7 @@ struct Made {
     answer: Launched,
     listener: OwnedFd,
     embryo: Embryo,
-    cgroups: Vec<std::path::PathBuf>,
+    intent: Intent,
     watched: Watched,
 }
 
@@ -158,7 +156,7 @@ fn make(
             answer,
             listener,
             embryo,
-            cgroups: intent.cgroups,
+            intent,
             watched: plan.watched,
         }),
         Err(error) => {

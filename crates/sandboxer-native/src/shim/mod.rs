@@ -82,6 +82,11 @@ fn keep(caller: OwnedFd) -> i32 {
         false => Embryo::start(root.then(Block::any), None).ok(),
         true => None,
     };
+    // Nothing was touched so far. A caller that goes away now leaves nothing. (Our own preparations come after this: the
+    // first process has more to do, and would have to wait for us where there are few processors.)
+    let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else {
+        return 0;
+    };
     let hierarchies = Hierarchies::detect(root);
     if hierarchies.v2.is_some()
         && let Some(embryo) = early.take()
@@ -91,10 +96,6 @@ fn keep(caller: OwnedFd) -> i32 {
     let boot = identity::boot_id();
     let Some(me) = ProcessRef::of(rustix::process::getpid().as_raw_nonzero().get(), &boot) else {
         return 1;
-    };
-    // Nothing was touched so far. A caller that goes away now leaves nothing.
-    let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else {
-        return 0;
     };
     let prepared = Prepared {
         root,

@@ -27,6 +27,7 @@ const MAX_CALLERS: usize = 64;
 pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
     let mut callers = vec![caller];
     let mut watch = watchdog::Watch::new(&kept);
+    let mut at_end = None;
     loop {
         let mut fds = vec![
             PollFd::new(&kept.init_fd, PollFlags::IN),
@@ -41,7 +42,10 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
             continue;
         }
         if ready[0] {
-            return ended_by_itself(&kept, watch.verdict());
+            return match at_end {
+                Some(epoch) => removed_at_end(&kept, epoch, &callers),
+                None => ended_by_itself(&kept, watch.verdict()),
+            };
         }
         if watch.is_over_limit(&kept) {
             let _ = pidfd_send_signal(&kept.init_fd, Signal::KILL);
@@ -64,6 +68,10 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
                         index += 1;
                     }
                 },
+                Ok(Some(ToShim::DestroyAtEnd { epoch })) => {
+                    at_end = Some(epoch);
+                    index += 1;
+                }
                 Ok(Some(ToShim::Usage)) => {
                     let _ = wire::send_json(callers[index].as_fd(), &FromShim::Usage(usage_now(&kept)));
                     index += 1;
@@ -100,7 +108,7 @@ fn timespec(duration: Duration) -> Timespec {
 }
 
 fn usage_now(kept: &Kept) -> Usage {
-    let accounted = cgroup::usage(&kept.cgroups);
+    let accounted = cgroup::usage(&kept.intent.cgroups);
     if accounted.cpu_us.is_some() {
         accounted
     } else {
@@ -112,7 +120,7 @@ fn usage_now(kept: &Kept) -> Usage {
 fn end(kept: &Kept) -> (Usage, Option<ChildEnd>) {
     let _ = pidfd_send_signal(&kept.init_fd, Signal::KILL);
     let reaped = sys::reap(kept.init_pid, true).ok().flatten();
-    let mut usage = cgroup::usage(&kept.cgroups);
+    let mut usage = cgroup::usage(&kept.intent.cgroups);
     if usage.cpu_us.is_none() {
         usage.cpu_us = reaped.as_ref().map(|reaped| reaped.cpu_us);
         usage.memory_peak_bytes = reaped.as_ref().map(|reaped| reaped.max_rss_kib * 1024);
@@ -122,20 +130,32 @@ fn end(kept: &Kept) -> (Usage, Option<ChildEnd>) {
 }
 
 fn destroy(kept: &Kept, epoch: u64) -> Result<FromShim, FromShim> {
-    let highest = fence::check(&kept.layout, &kept.spec.id, epoch).map_err(FromShim::Refused)?;
+    let highest = fence::check(&kept.layout, &kept.intent.spec.id, epoch).map_err(FromShim::Refused)?;
     let (usage, _) = end(kept);
     if epoch > highest
-        && let Err(error) = fence::leave(&kept.layout, &kept.spec.id, epoch)
+        && let Err(error) = fence::leave(&kept.layout, &kept.intent.spec.id, epoch)
     {
         return Err(FromShim::Refused(error));
     }
-    let mut report = reap::remove_all(&kept.layout, &kept.home, &kept.spec.id);
-    // It was ended and reaped here, before the look.
-    if let Some(process) = report.items.iter_mut().find(|item| item.kind == "process") {
-        process.found = true;
-    }
+    // It was ended and reaped here.
+    let process = reap::process_item(Some(kept.init_pid), true);
+    let (home, id) = (&kept.home, &kept.intent.spec.id);
+    let mut report = reap::remove_ended(&kept.layout, home, id, Some(&kept.intent), process);
     report.items.push(namespaces_gone());
     Ok(FromShim::Destroyed { report, usage })
+}
+
+/// Pid 1 ended, and its removal was asked for already. Everyone who is connected hears of it: whoever asked waits.
+fn removed_at_end(kept: &Kept, epoch: u64, callers: &[OwnedFd]) -> i32 {
+    let (Ok(answer) | Err(answer)) = destroy(kept, epoch);
+    for caller in callers {
+        let _ = wire::send_json(caller.as_fd(), &answer);
+    }
+    match answer {
+        FromShim::Destroyed { .. } => 0,
+        // Fenced: whoever has taken over finds it ended.
+        _ => ended_by_itself(kept, None),
+    }
 }
 
 /// Mounts, network and the rest live in namespaces that only the sandbox's processes held.
@@ -151,7 +171,7 @@ fn namespaces_gone() -> CleanupItem {
 
 /// Pid 1 ended without a caller: removes what is left, and leaves a note of how it ended for the next one who looks.
 fn ended_by_itself(kept: &Kept, verdict: Option<How>) -> i32 {
-    let oom = cgroup::oom_kills(&kept.cgroups);
+    let oom = cgroup::oom_kills(&kept.intent.cgroups);
     let (usage, exit) = end(kept);
     let how = match (exit, verdict) {
         (_, Some(how)) => how,
@@ -166,6 +186,6 @@ fn ended_by_itself(kept: &Kept, verdict: Option<How>) -> i32 {
     };
     // The note first: whoever sees the sandbox gone finds out why.
     let _ = files::replace_json(&kept.home.ended(), &note);
-    reap::remove_contents_after_end(&kept.layout, &kept.home, &kept.spec.id);
+    reap::remove_contents_after_end(&kept.layout, &kept.home, &kept.intent.spec.id);
     0
 }

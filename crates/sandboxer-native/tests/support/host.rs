@@ -464,6 +464,7 @@ pub(crate) fn secrets(world: &World) -> Outcome {
             let mut argv = probe_argv("environment_inside", world.weak, &[word("secret", SECRET_VARIABLE)]);
             argv.push(argument.clone().into_bytes());
             let command = sandboxer_native::runtime::Command {
+                last: false,
                 argv,
                 env: vec![
                     ("CALLERS_CHOICE".into(), variable.clone()),

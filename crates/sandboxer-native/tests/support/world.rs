@@ -190,6 +190,7 @@ impl World {
     /// Starts a command.
     pub(crate) fn start(&self, id: &str, argv: &[Vec<u8>], io: CommandIo<'_>) -> Result<Running, String> {
         let command = Command {
+            last: false,
             argv: argv.to_vec(),
             env: Vec::new(),
             cwd: None,

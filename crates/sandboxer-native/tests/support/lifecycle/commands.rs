@@ -31,6 +31,7 @@ pub(crate) fn fifty_at_once(world: &World) -> Result<(), String> {
             .open("/dev/null")
             .map_err(text)?;
         let command = Command {
+            last: false,
             argv: argv(&["sh", "-c", &format!("exit {code}")]),
             env: Vec::new(),
             cwd: None,
@@ -155,6 +156,7 @@ pub(crate) fn none_after_the_end(world: &World) -> Result<(), String> {
     let error = match world.runtime.exec(
         &spec.id,
         Command {
+            last: false,
             argv: argv(&["true"]),
             env: Vec::new(),
             cwd: None,

@@ -304,6 +304,7 @@ fn make_use_remove(runtime: &Runtime, spec: &LaunchSpec) -> Result<(), String> {
         .open("/dev/null")
         .map_err(text)?;
     let command = Command {
+        last: false,
         argv: vec![b"true".to_vec()],
         env: Vec::new(),
         cwd: None,
