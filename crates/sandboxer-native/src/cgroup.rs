@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use sandboxer_model::isolation::EnforcedBy;
 use sandboxer_model::money::Usage;
+use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::spec::Limits;
 
 /// Which hierarchies this machine has, and where we may make groups.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hierarchies {
     /// Directory for our groups in the unified hierarchy, with the controllers it offers.
     pub(crate) v2: Option<(PathBuf, Vec<String>)>,

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -23,7 +24,7 @@ use crate::layout::{Home, Layout};
 use crate::reap;
 use crate::shim;
 use crate::socket;
-use crate::spec::{EndedRecord, FromShim, How, Intent, LaunchSpec, Launched, ToShim};
+use crate::spec::{EndedRecord, FromShim, How, Intent, LaunchSpec, Launched, Machine, ToShim};
 use crate::wire;
 
 /// The hidden first argument that makes the binary a keeper.
@@ -38,6 +39,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Runtime {
     layout: Layout,
+    /// Looked up when first needed.
+    machine: Arc<OnceLock<Machine>>,
 }
 
 /// A keeper that waits for something to keep.
@@ -138,7 +141,16 @@ impl Runtime {
     pub fn new(root: &Path) -> Runtime {
         Runtime {
             layout: Layout::new(root),
+            machine: Arc::default(),
         }
+    }
+
+    /// What the machine offers does not change while a process lives.
+    fn machine(&self) -> &Machine {
+        self.machine.get_or_init(|| Machine {
+            hierarchies: Hierarchies::detect(rustix::process::geteuid().is_root()),
+            boot: identity::boot_id(),
+        })
     }
 
     /// Starts a keeper before it is known what to keep. One that is dropped leaves nothing behind.
@@ -172,8 +184,7 @@ impl Runtime {
     /// `CannotEnforce` when the launch would refuse it.
     pub fn check(&self, spec: &LaunchSpec) -> Result<Vec<Limit>, NativeError> {
         check_source(spec)?;
-        let hierarchies = Hierarchies::detect(rustix::process::geteuid().is_root());
-        shim::plan_limits(spec, &hierarchies).map(|plan| plan.report)
+        shim::plan_limits(spec, &self.machine().hierarchies).map(|plan| plan.report)
     }
 
     /// Makes a sandbox, or finds the one of the same id.
@@ -181,7 +192,6 @@ impl Runtime {
     /// # Errors
     /// Any kind; what was made before the failure has been removed.
     pub fn launch(&self, spec: &LaunchSpec, spare: Option<Spare>) -> Result<Launch, NativeError> {
-        fence::check(&self.layout, &spec.id, spec.epoch)?;
         let home = self.layout.home(&spec.id);
         if let Some(launched) = self.running(&home) {
             fence::raise(&self.layout, &spec.id, spec.epoch)?;
@@ -193,7 +203,11 @@ impl Runtime {
             None => self.spare()?,
         };
         let socket = spare.into_socket()?;
-        wire::send_json(socket.as_fd(), &ToShim::Launch(Box::new(spec.clone()))).tried("ask the keeper")?;
+        let request = ToShim::Launch {
+            spec: Box::new(spec.clone()),
+            machine: self.machine().clone(),
+        };
+        wire::send_json(socket.as_fd(), &request).tried("ask the keeper")?;
         match answer(socket.as_fd(), LAUNCH_TIMEOUT)? {
             FromShim::Launched(launched) => Ok(Launch {
                 launched: *launched,
@@ -215,7 +229,7 @@ impl Runtime {
 
     fn running(&self, home: &Home) -> Option<Launched> {
         let launched = files::read_json::<Launched>(&home.state()).ok()?;
-        launched.init.is_alive(&identity::boot_id()).then_some(launched)
+        launched.init.is_alive(&self.machine().boot).then_some(launched)
     }
 
     /// Starts a command. With [`CommandIo::Pipes`] its descriptors are the caller's own, byte for byte.
@@ -372,13 +386,13 @@ impl Runtime {
         }
         match files::read_json::<Launched>(&home.state()) {
             Ok(launched) => {
-                let boot = identity::boot_id();
-                let alive = launched.init.is_alive(&boot);
-                let keeper = launched.shim.is_alive(&boot);
+                let boot = &self.machine().boot;
+                let alive = launched.init.is_alive(boot);
+                let keeper = launched.shim.is_alive(boot);
                 let detail = match (alive, keeper) {
                     (true, true) => format!("running, first process {}", launched.init.pid),
                     (true, false) => format!("running without its keeper, first process {}", launched.init.pid),
-                    (false, _) if launched.init.boot != boot => "the machine was restarted".to_owned(),
+                    (false, _) if launched.init.boot != *boot => "the machine was restarted".to_owned(),
                     (false, _) => "its first process is gone".to_owned(),
                 };
                 // Between the end of pid 1 and the keeper's note there is a moment: the keeper is asked first.
@@ -430,7 +444,6 @@ impl Runtime {
         keeper: Option<Keeper>,
         timeout: Duration,
     ) -> Result<(CleanupReport, Option<Usage>), NativeError> {
-        fence::check(&self.layout, id, epoch)?;
         let home = self.layout.home(id);
         let deadline = identity::monotonic() + timeout;
         let keeper = keeper
@@ -459,6 +472,7 @@ impl Runtime {
         home: &Home,
         deadline: Duration,
     ) -> Result<(CleanupReport, Option<Usage>), NativeError> {
+        fence::check(&self.layout, id, epoch)?;
         if !home.path.exists() {
             self.leave_fence(id, epoch)?;
             let item = reap::remove_directory(&self.layout, home, id);

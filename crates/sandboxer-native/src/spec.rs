@@ -7,6 +7,7 @@ use sandboxer_model::isolation::{Attestation, Limit, Mechanism};
 use sandboxer_model::money::Usage;
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Hierarchies;
 use crate::error::NativeError;
 use crate::identity::ProcessRef;
 
@@ -130,10 +131,21 @@ pub enum How {
     OutOfDisk,
 }
 
+/// What has to be known of the machine to make a sandbox on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) hierarchies: Hierarchies,
+    pub(crate) boot: String,
+}
+
 /// What a caller sends the shim.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToShim {
-    Launch(Box<LaunchSpec>),
+    Launch {
+        spec: Box<LaunchSpec>,
+        /// What the caller found out of this machine already.
+        machine: Machine,
+    },
     Destroy {
         epoch: u64,
     },

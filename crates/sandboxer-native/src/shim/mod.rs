@@ -11,10 +11,10 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup::Hierarchies;
 use crate::error::{NativeError, Tried};
-use crate::identity::{self, ProcessRef};
+use crate::identity::ProcessRef;
 use crate::idmap::Block;
 use crate::shim::embryo::Embryo;
-use crate::spec::{FromShim, ToShim};
+use crate::spec::{FromShim, Machine, ToShim};
 use crate::sys;
 use crate::wire;
 
@@ -84,16 +84,15 @@ fn keep(caller: OwnedFd) -> i32 {
     };
     // Nothing was touched so far. A caller that goes away now leaves nothing. (Our own preparations come after this: the
     // first process has more to do, and would have to wait for us where there are few processors.)
-    let Ok(Some(ToShim::Launch(spec))) = wire::recv_json(caller.as_fd()) else {
+    let Ok(Some(ToShim::Launch { spec, machine })) = wire::recv_json(caller.as_fd()) else {
         return 0;
     };
-    let hierarchies = Hierarchies::detect(root);
+    let Machine { hierarchies, boot } = machine;
     if hierarchies.v2.is_some()
         && let Some(embryo) = early.take()
     {
         embryo.end();
     }
-    let boot = identity::boot_id();
     let Some(me) = ProcessRef::of(rustix::process::getpid().as_raw_nonzero().get(), &boot) else {
         return 1;
     };

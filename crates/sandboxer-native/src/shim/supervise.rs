@@ -76,7 +76,7 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
                     let _ = wire::send_json(callers[index].as_fd(), &FromShim::Usage(usage_now(&kept)));
                     index += 1;
                 }
-                Ok(Some(ToShim::Launch(_))) => index += 1,
+                Ok(Some(ToShim::Launch { .. })) => index += 1,
                 Ok(None) | Err(_) => {
                     callers.swap_remove(index);
                     // The list changed under the flags that were read from it: the next turn sees the rest.
