@@ -15,7 +15,7 @@
 //! | `error` | errors of backends, as users see them |
 
 pub mod api;
-mod cancel;
+pub mod cancel;
 pub mod catalog;
 mod engine;
 mod error;

@@ -110,6 +110,53 @@ pub struct Launch {
     pub keeper: Option<Keeper>,
 }
 
+/// A sandbox that is being made.
+#[derive(Debug)]
+pub struct Launching(Begun);
+
+#[derive(Debug)]
+enum Begun {
+    Found(Launched),
+    Asked {
+        runtime: Runtime,
+        home: Home,
+        socket: OwnedFd,
+    },
+}
+
+impl Launching {
+    /// Waits until it is ready or failed, at most this long; whether it is.
+    pub fn wait_at_most(&self, timeout: Duration) -> bool {
+        match &self.0 {
+            Begun::Found(_) => true,
+            Begun::Asked { socket, .. } => wire::wait_readable(socket.as_fd(), timeout).unwrap_or(true),
+        }
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Runtime::launch`].
+    pub fn wait(self) -> Result<Launch, NativeError> {
+        let (runtime, home, socket) = match self.0 {
+            Begun::Found(launched) => return Ok(Launch { launched, keeper: None }),
+            Begun::Asked { runtime, home, socket } => (runtime, home, socket),
+        };
+        match answer(socket.as_fd(), LAUNCH_TIMEOUT)? {
+            FromShim::Launched(launched) => Ok(Launch {
+                launched: *launched,
+                keeper: Some(Keeper { socket }),
+            }),
+            FromShim::Refused(error) if error.kind == Kind::Busy => match runtime.running(&home) {
+                Some(launched) => Ok(Launch { launched, keeper: None }),
+                None => Err(error),
+            },
+            FromShim::Refused(error) => Err(error),
+            FromShim::Destroyed { .. } | FromShim::Usage(_) => Err(nonsense()),
+        }
+    }
+}
+
 /// What is known of a sandbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
@@ -192,10 +239,18 @@ impl Runtime {
     /// # Errors
     /// Any kind; what was made before the failure has been removed.
     pub fn launch(&self, spec: &LaunchSpec, spare: Option<Spare>) -> Result<Launch, NativeError> {
+        self.begin_launch(spec, spare)?.wait()
+    }
+
+    /// Begins to make a sandbox, or finds the one of the same id.
+    ///
+    /// # Errors
+    /// As [`Runtime::launch`].
+    pub fn begin_launch(&self, spec: &LaunchSpec, spare: Option<Spare>) -> Result<Launching, NativeError> {
         let home = self.layout.home(&spec.id);
         if let Some(launched) = self.running(&home) {
             fence::raise(&self.layout, &spec.id, spec.epoch)?;
-            return Ok(Launch { launched, keeper: None });
+            return Ok(Launching(Begun::Found(launched)));
         }
         check_source(spec)?;
         let spare = match spare {
@@ -208,18 +263,11 @@ impl Runtime {
             machine: self.machine().clone(),
         };
         wire::send_json(socket.as_fd(), &request).tried("ask the keeper")?;
-        match answer(socket.as_fd(), LAUNCH_TIMEOUT)? {
-            FromShim::Launched(launched) => Ok(Launch {
-                launched: *launched,
-                keeper: Some(Keeper { socket }),
-            }),
-            FromShim::Refused(error) if error.kind == Kind::Busy => match self.running(&home) {
-                Some(launched) => Ok(Launch { launched, keeper: None }),
-                None => Err(error),
-            },
-            FromShim::Refused(error) => Err(error),
-            FromShim::Destroyed { .. } | FromShim::Usage(_) => Err(nonsense()),
-        }
+        Ok(Launching(Begun::Asked {
+            runtime: self.clone(),
+            home,
+            socket,
+        }))
     }
 
     /// What was made under this id, if it runs.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sandboxer_extension::{
@@ -77,6 +78,9 @@ pub(crate) fn does_one_thing() -> bool {
     use tokio::runtime::{Handle, RuntimeFlavor};
     Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread)
 }
+
+/// Starting a thread that waits takes longer than most waits here last. An interrupt is held up by at most this.
+pub(crate) const SOON: Duration = Duration::from_millis(10);
 
 /// Runs what waits a few milliseconds for the kernel: on the spot where that holds up nobody.
 pub(crate) async fn brief<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExtensionError> {
@@ -166,7 +170,15 @@ impl Extension for NativeExtension {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         let runtime = self.runtime.clone();
         let id = spec.id.clone();
-        let launch = brief(move || runtime.launch(&spec, spare)).await?.map_err(translate)?;
+        let launching = brief(move || runtime.begin_launch(&spec, spare))
+            .await?
+            .map_err(translate)?;
+        let launch = if does_one_thing() && launching.wait_at_most(SOON) {
+            launching.wait()
+        } else {
+            blocking(move || launching.wait()).await?
+        };
+        let launch = launch.map_err(translate)?;
         let made_now = launch.keeper.is_some();
         if let Some(keeper) = launch.keeper {
             self.keep(&id, keeper);

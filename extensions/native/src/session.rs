@@ -2,15 +2,11 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sandboxer_extension::{ErrorKind, ExecExit, ExecSession, ExtensionError, Signaller, async_trait};
 use sandboxer_native::runtime::{Exit, Running};
 
-use crate::extension::{blocking, does_one_thing, translate};
-
-/// Starting a thread that waits takes longer than many commands. An interrupt is held up by at most this.
-const SOON: Duration = Duration::from_millis(10);
+use crate::extension::{SOON, blocking, does_one_thing, translate};
 
 /// A command that runs inside.
 pub(crate) struct Session {

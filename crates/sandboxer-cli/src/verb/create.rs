@@ -39,7 +39,7 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
     }
     let extensions = context.extensions(Warm::Up)?;
     let cancel = Cancel::new();
-    let _interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
+    let _interrupts = Interrupts::receive(Meaning::Undo, &cancel)?;
     let engine = context.engine_over(extensions, &reporter).await?;
     let created = engine.create(request, &reporter, &cancel).await?;
     reporter.close();

@@ -35,7 +35,7 @@ pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserEr
     let interrupts = if args.detach {
         None
     } else {
-        Some(Interrupts::receive(Meaning::Leave, Cancel::new())?)
+        Some(Interrupts::receive(Meaning::Leave, &Cancel::new())?)
     };
     let reporter = context.reporter();
     let engine = context.engine(&reporter).await?;
@@ -49,6 +49,7 @@ pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserEr
         return Ok(0);
     };
     interrupts.pass_on_to(session.signaller());
+    interrupts.watch();
     let bridge = session.take_terminal().map(Bridge::start).transpose()?;
     let exit = wait(&mut *session).await;
     if let Some(bridge) = bridge {

@@ -14,7 +14,7 @@ use crate::output::sandbox;
 pub(crate) async fn recreate(context: &Context, id: &str) -> Result<u8, UserError> {
     let extensions = context.extensions(Warm::Up)?;
     let cancel = Cancel::new();
-    let _interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
+    let _interrupts = Interrupts::receive(Meaning::Undo, &cancel)?;
     let reporter = context.reporter();
     let sandbox = context
         .engine_over(extensions, &reporter)

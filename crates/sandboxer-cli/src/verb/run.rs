@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
     let extensions = context.extensions(Warm::Up)?;
     let cancel = Cancel::new();
     let reporter = context.reporter();
-    let interrupts = Interrupts::receive(Meaning::Undo, cancel.clone())?;
+    let interrupts = Interrupts::receive(Meaning::Undo, &cancel)?;
     let engine = context.engine_over(extensions, &reporter).await?;
 
     let watched = Watched {
@@ -45,6 +45,8 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
         started = Some(context.elapsed());
         interrupts.pass_on_to(session.signaller());
         if let Some(terminal) = session.take_terminal() {
+            // People are at the other end.
+            interrupts.watch();
             bridge = Some(Bridge::start(terminal));
         }
     };
