@@ -26,6 +26,7 @@ trials! {
     eight_at_once ["exec"],
     exec_in_the_absent_is_not_found ["exec"],
     commands_end_with_their_sandbox ["exec"],
+    last_command_may_begin_the_removal ["exec"],
     terminal_is_one ["exec_tty"],
     detached_command_goes_on ["exec_detach"],
     exec_is_unsupported ["!exec"],
@@ -318,6 +319,32 @@ async fn commands_end_with_their_sandbox(bench: &Bench<'_>) -> Outcome {
         ran.exit
     );
     Ok(())
+}
+
+async fn last_command_may_begin_the_removal(bench: &Bench<'_>) -> Outcome {
+    let (target, _) = bench.up(&bench.request()).await?;
+    let (stdin, _) = pipe()?;
+    let (_stdout, stdout) = pipe()?;
+    let (_stderr, stderr) = pipe()?;
+    let request = ExecRequest {
+        argv: ProbeCommand::Exit(9).argv(),
+        env: Vec::new(),
+        cwd: None,
+        stdio: ExecStdio::Pipes {
+            stdin: stdin.into(),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        },
+        last: true,
+    };
+    let mut session = bench
+        .extension()
+        .exec(&bench.call(1), &target, request)
+        .await
+        .map_err(failed("exec"))?;
+    let exit = session.wait().await.map_err(failed("wait"))?;
+    ensure!(exit == ExecExit::Code(9), "a last command came to {exit:?}");
+    bench.down(1, &target).await
 }
 
 async fn terminal_is_one(bench: &Bench<'_>) -> Outcome {

@@ -104,10 +104,10 @@ fn keep(caller: OwnedFd) -> i32 {
     };
     match launch::launch(&spec, &prepared, early) {
         Ok(launched) => {
+            // It is on record, so it may outlive us, and must from the moment somebody is told of it.
+            let _ = wire::send(launched.link.as_fd(), b"kept", &[]);
             let answer = FromShim::Launched(Box::new(launched.answer.clone()));
             let _ = wire::send_json(caller.as_fd(), &answer);
-            // It is on record, so it may outlive us. A caller who is faster waits at its door.
-            let _ = wire::send(launched.link.as_fd(), b"kept", &[]);
             // Only now: the id maps of a child of a closed process could not be written without root.
             let _ = sys::set_not_dumpable();
             supervise::run(caller, launched)

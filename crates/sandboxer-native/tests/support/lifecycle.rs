@@ -2,6 +2,7 @@
 
 mod commands;
 mod deaths;
+mod last;
 mod removal;
 
 use super::outcome::Outcome;
@@ -53,6 +54,11 @@ pub(crate) const CASES: &[Case] = &[
     case("detached_command_stays", commands::detached_stays),
     case("terminal", commands::terminal),
     case("no_commands_after_the_end", commands::none_after_the_end),
+    case("last_command_ends_it", last::ends_it),
+    case("last_command_loses_its_caller", last::loses_its_caller),
+    case("last_command_without_keeper", last::without_keeper),
+    case("last_command_of_an_old_owner", last::of_an_old_owner),
+    case("last_command_is_interrupted", last::is_interrupted),
 ];
 
 /// Runs one case.
