@@ -106,7 +106,7 @@ impl Report {
             out,
             "\nEach case is a whole command in a process of its own, from just before it is started until it was reaped. \
              Every round runs every case once, in random order; the first round is not counted. Milliseconds; \
-             percentiles by nearest rank, so at 40 runs p99 is the slowest.\n"
+             percentiles by nearest rank, so below 100 runs p99 is the slowest.\n"
         )?;
         self.write_figures(out)?;
         self.write_ratios(out)?;

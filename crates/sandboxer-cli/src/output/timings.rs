@@ -39,18 +39,33 @@ impl Timings {
             text.push_str(&format!("{:>11.3} {:>11.3}  {name}\n", millis(at), millis(took)));
         };
         let mut reached = Duration::ZERO;
+        let mut last = String::new();
         for stretch in &stretches {
             if stretch.from > reached + Duration::from_micros(20) {
-                line(reached, stretch.from - reached, "(between)");
+                line(reached, stretch.from - reached, after(&last));
             }
             line(stretch.from, stretch.to.saturating_sub(stretch.from), &stretch.name);
-            reached = reached.max(stretch.to);
+            if stretch.to >= reached {
+                reached = stretch.to;
+                last.clone_from(&stretch.name);
+            }
         }
         if total > reached {
-            line(reached, total - reached, "(between)");
+            line(reached, total - reached, after(&last));
         }
         line(Duration::ZERO, total, "total, from the first line of main");
         text
+    }
+}
+
+/// What happens between two stretches, told by the one before.
+fn after(stretch: &str) -> &'static str {
+    match stretch {
+        "open the database" => "  look up this process",
+        "look for what was left undone" => "  read the profile, choose a backend, ask it whether it would",
+        "place" => "  commit the intent",
+        "settle" => "  commit the end, synced to disk",
+        _ => "  (between)",
     }
 }
 
