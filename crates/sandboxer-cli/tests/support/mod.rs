@@ -103,6 +103,11 @@ impl World {
         Answer::of(self.command(args).output().unwrap())
     }
 
+    /// Runs the binary to its end with these variables on top.
+    pub fn run_with<S: AsRef<OsStr>>(&self, args: &[S], env: &[(&str, &str)]) -> Answer {
+        Answer::of(self.command(args).envs(env.iter().copied()).output().unwrap())
+    }
+
     /// Runs the binary to its end, feeding it `input`.
     pub fn feed<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Output {
         let mut child = self
