@@ -1,6 +1,10 @@
 //! The real binary kills itself with SIGKILL at every place of every operation where that could matter; the next command
 //! finishes or undoes what was begun, and nothing is left of it. The places are found by a run that reaches them all.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by it, and reads real files"
+)]
 
 mod support;
 

@@ -177,7 +177,13 @@ fn overlay() -> Check {
             "a writable layer can be laid over a repo that stays untouched",
             None,
         ),
-        _ => check(
+        Err(_) => check(
+            NAME,
+            CheckState::Missing,
+            "not tried: it needs a user namespace",
+            Some(user_namespace_fix()),
+        ),
+        Ok(false) => check(
             NAME,
             CheckState::Missing,
             "overlayfs cannot be mounted in a user namespace: `--input repo=` does not work",

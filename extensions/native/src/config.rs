@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_manifest_file_says_the_same() {
-        let file: Manifest = serde_saphyr::from_str(include_str!("../ext.native.yaml")).expect("reads");
+        let file: Manifest = Manifest::parse("ext.native.yaml", include_str!("../ext.native.yaml")).expect("reads");
         assert_eq!(file, manifest());
     }
 }

@@ -17,21 +17,27 @@ use crate::sys::{self, StringList};
 pub(crate) fn start(spec: &ExecSpec, fds: Vec<OwnedFd>, caller: BorrowedFd<'_>) -> io::Result<i32> {
     let (stdio, terminal) = open_stdio(spec, fds)?;
     let mut plan = Plan::new(spec)?;
-    let mut failure = None;
+    let mut failure: Option<(Stage, i32)> = None;
     let pid = sys::start_borrowing(&mut || {
         tell_started(caller, terminal.as_ref());
-        let error = plan.carry_out(&stdio);
+        let (stage, error) = plan.carry_out(&stdio);
         let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-        failure = Some(errno);
-        if errno == libc::ENOENT { 127 } else { 126 }
+        failure = Some((stage, errno));
+        if errno == libc::ENOENT && matches!(stage, Stage::Program) {
+            127
+        } else {
+            126
+        }
     })?;
-    if let Some(errno) = failure {
+    if let Some((stage, errno)) = failure {
         let program = String::from_utf8_lossy(spec.argv.first().map_or(b"", |program| program.as_ref()));
         let why = io::Error::from_raw_os_error(errno);
-        let _ = rustix::io::write(
-            &stdio[2],
-            format!("sandboxer: cannot start `{program}`: {why}\n").as_bytes(),
-        );
+        let what = match (stage, &spec.cwd) {
+            (Stage::Directory, Some(cwd)) => format!("start in `{cwd}`"),
+            (Stage::Directory, None) => "enter the workspace".to_owned(),
+            (Stage::Streams | Stage::Program, _) => format!("start `{program}`"),
+        };
+        let _ = rustix::io::write(&stdio[2], format!("sandboxer: cannot {what}: {why}\n").as_bytes());
     }
     Ok(pid)
 }
@@ -83,6 +89,14 @@ fn open_stdio(spec: &ExecSpec, fds: Vec<OwnedFd>) -> io::Result<([OwnedFd; 3], O
             Ok(([null, log.try_clone()?, log], None))
         }
     }
+}
+
+/// How far a new process came.
+#[derive(Clone, Copy)]
+enum Stage {
+    Streams,
+    Directory,
+    Program,
 }
 
 /// Everything a new process needs to become the command, made before there is one.
@@ -145,9 +159,12 @@ impl Plan {
     }
 
     /// Becomes the command; returns only when that fails. Runs on borrowed memory: allocates nothing.
-    fn carry_out(&mut self, stdio: &[OwnedFd; 3]) -> io::Error {
+    fn carry_out(&mut self, stdio: &[OwnedFd; 3]) -> (Stage, io::Error) {
         if let Err(error) = self.settle(stdio) {
-            return error;
+            return (Stage::Streams, error);
+        }
+        if let Err(error) = self.enter() {
+            return (Stage::Directory, error.into());
         }
         // Looks for the program the way a shell does.
         let mut last = io::Error::from_raw_os_error(libc::ENOENT);
@@ -159,10 +176,21 @@ impl Plan {
             match error.raw_os_error() {
                 Some(libc::ENOENT | libc::ENOTDIR) => {}
                 Some(libc::EACCES) => last = error,
-                _ => return error,
+                _ => return (Stage::Program, error),
             }
         }
-        last
+        (Stage::Program, last)
+    }
+
+    fn enter(&self) -> rustix::io::Result<()> {
+        let mut entered = Err(rustix::io::Errno::NOENT);
+        for directory in &self.directories {
+            entered = rustix::process::chdir(directory.as_c_str());
+            if entered != Err(rustix::io::Errno::NOENT) {
+                break;
+            }
+        }
+        entered
     }
 
     fn settle(&self, stdio: &[OwnedFd; 3]) -> io::Result<()> {
@@ -177,14 +205,7 @@ impl Plan {
         for (fd, number) in stdio.iter().zip(0..) {
             sys::dup_onto(fd.as_fd(), number)?;
         }
-        let mut entered = Err(rustix::io::Errno::NOENT);
-        for directory in &self.directories {
-            entered = rustix::process::chdir(directory.as_c_str());
-            if entered != Err(rustix::io::Errno::NOENT) {
-                break;
-            }
-        }
-        Ok(entered?)
+        Ok(())
     }
 }
 
