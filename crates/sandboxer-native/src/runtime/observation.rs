@@ -1,0 +1,158 @@
+//! What is known of sandboxes right now, whoever made them.
+
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+use sandboxer_model::cleanup::Presence;
+use sandboxer_model::money::Usage;
+
+use super::{ANSWER_TIMEOUT, Runtime, answer, gone};
+use crate::error::{NativeError, Tried};
+use crate::files;
+use crate::socket;
+use crate::spec::{EndedRecord, FromShim, How, Intent, Launched, ToShim};
+use crate::wire;
+
+/// What is known of a sandbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// Whether anything of it exists.
+    pub presence: Presence,
+    /// Whether its first process runs.
+    pub alive: bool,
+    /// How it ended by itself.
+    pub ended: Option<How>,
+    /// What it used, if it ended by itself.
+    pub usage: Option<Usage>,
+    /// For people.
+    pub detail: String,
+}
+
+/// One sandbox directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The sandbox.
+    pub id: String,
+    /// Its owner, if its intent can be read.
+    pub installation: Option<String>,
+    /// The epoch it was made under.
+    pub epoch: Option<u64>,
+}
+
+impl Runtime {
+    /// What it used so far.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not run and left no note.
+    pub fn usage(&self, id: &str) -> Result<Usage, NativeError> {
+        let home = self.layout.home(id);
+        if let Ok(socket) = socket::connect(&home.path, "shim.sock")
+            && wire::send_json(socket.as_fd(), &ToShim::Usage).is_ok()
+            && let Ok(FromShim::Usage(usage)) = answer(socket.as_fd(), ANSWER_TIMEOUT)
+        {
+            return Ok(usage);
+        }
+        if let Ok(note) = files::read_json::<EndedRecord>(&home.ended()) {
+            return Ok(note.usage);
+        }
+        // Its keeper is gone, its groups may still account for it.
+        match files::read_json::<Intent>(&home.intent()) {
+            Ok(intent) if self.running(&home).is_some() => Ok(crate::cgroup::usage(&intent.cgroups)),
+            _ => Err(gone(id)),
+        }
+    }
+
+    /// What is known of it right now.
+    pub fn observe(&self, id: &str) -> Observed {
+        let home = self.layout.home(id);
+        let absent = Observed {
+            presence: Presence::Absent,
+            alive: false,
+            ended: None,
+            usage: None,
+            detail: String::new(),
+        };
+        match rustix::fs::stat(&home.path) {
+            Err(Errno::NOENT) => {
+                return Observed {
+                    detail: "nothing of it exists".to_owned(),
+                    ..absent
+                };
+            }
+            Err(error) => {
+                let detail = format!("cannot look: {}", std::io::Error::from(error));
+                return Observed {
+                    presence: Presence::Unknown,
+                    detail,
+                    ..absent
+                };
+            }
+            Ok(_) => {}
+        }
+        let present = Observed {
+            presence: Presence::Present,
+            ..absent
+        };
+        if let Ok(note) = files::read_json::<EndedRecord>(&home.ended()) {
+            let detail = match note.how {
+                How::Deadline => "its deadline passed",
+                How::Killed => "its first process was killed",
+                How::OutOfMemory => "it used more memory than it may",
+                How::OutOfDisk => "it used more disk than it may",
+            };
+            return Observed {
+                ended: Some(note.how),
+                usage: Some(note.usage),
+                detail: detail.to_owned(),
+                ..present
+            };
+        }
+        match files::read_json::<Launched>(&home.state()) {
+            Ok(launched) => {
+                let boot = &self.machine().boot;
+                let alive = launched.init.is_alive(boot);
+                let keeper = launched.shim.is_alive(boot);
+                let detail = match (alive, keeper) {
+                    (true, true) => format!("running, first process {}", launched.init.pid),
+                    (true, false) => format!("running without its keeper, first process {}", launched.init.pid),
+                    (false, _) if launched.init.boot != *boot => "the machine was restarted".to_owned(),
+                    (false, _) => "its first process is gone".to_owned(),
+                };
+                // Between the end of pid 1 and the keeper's note there is a moment: the keeper is asked first.
+                let ended = (!alive && !keeper).then_some(How::Killed);
+                Observed {
+                    alive,
+                    ended,
+                    detail,
+                    ..present
+                }
+            }
+            Err(_) => Observed {
+                detail: "half made".to_owned(),
+                ..present
+            },
+        }
+    }
+
+    /// Every sandbox directory.
+    ///
+    /// # Errors
+    /// The directory cannot be read: then nothing is known.
+    pub fn list(&self) -> Result<Vec<Listed>, NativeError> {
+        let names = match files::names(&self.layout.sandboxes()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            other => other.tried(&format!("list {}", self.layout.sandboxes().display()))?,
+        };
+        Ok(names
+            .into_iter()
+            .map(|id| {
+                let intent = files::read_json::<Intent>(&self.layout.home(&id).intent()).ok();
+                Listed {
+                    installation: intent.as_ref().map(|intent| intent.installation.clone()),
+                    epoch: intent.map(|intent| intent.epoch),
+                    id,
+                }
+            })
+            .collect())
+    }
+}

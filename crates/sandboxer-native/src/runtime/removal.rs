@@ -1,0 +1,155 @@
+//! Removing a sandbox: by its keeper, or in its place.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use rustix::process::Signal;
+use sandboxer_model::cleanup::{CleanupItem, CleanupReport, Presence};
+use sandboxer_model::money::Usage;
+
+use super::{Keeper, Runtime, answer, nonsense};
+use crate::error::{Kind, NativeError, Tried};
+use crate::fence;
+use crate::files;
+use crate::identity;
+use crate::layout::Home;
+use crate::reap;
+use crate::socket;
+use crate::spec::{FromShim, Intent, ToShim};
+use crate::wire;
+
+impl Runtime {
+    /// Removes everything of a sandbox, from any half-done state, and looks again to prove it.
+    ///
+    /// # Errors
+    /// `Fenced`, `Busy` when somebody else works on it for longer than `timeout`.
+    pub fn destroy(
+        &self,
+        id: &str,
+        epoch: u64,
+        keeper: Option<Keeper>,
+        timeout: Duration,
+    ) -> Result<(CleanupReport, Option<Usage>), NativeError> {
+        let home = self.layout.home(id);
+        let deadline = identity::monotonic() + timeout;
+        let keeper = keeper
+            .map(|keeper| keeper.socket)
+            .or_else(|| socket::connect(&home.path, "shim.sock").ok());
+        if let Some(socket) = keeper
+            // The other half is for doing it without a keeper that hangs.
+            && let Some(answer) = ask_keeper(socket.as_fd(), epoch, timeout / 2)
+        {
+            return match answer {
+                FromShim::Destroyed { report, usage } => {
+                    wait_for_end(socket.as_fd());
+                    Ok((self.verified(id, report), Some(usage)))
+                }
+                FromShim::Refused(error) => Err(error),
+                FromShim::Launched(_) | FromShim::Usage(_) => Err(nonsense()),
+            };
+        }
+        self.destroy_without_keeper(id, epoch, &home, deadline)
+    }
+
+    fn destroy_without_keeper(
+        &self,
+        id: &str,
+        epoch: u64,
+        home: &Home,
+        deadline: Duration,
+    ) -> Result<(CleanupReport, Option<Usage>), NativeError> {
+        fence::check(&self.layout, id, epoch)?;
+        if !home.path.exists() {
+            self.leave_fence(id, epoch)?;
+            let item = reap::remove_directory(&self.layout, home, id);
+            return Ok((CleanupReport::new(vec![item]), None));
+        }
+        let Some(_lock) = self.lock(home, deadline)? else {
+            // It went away while we waited: by now somebody removed it whole.
+            self.leave_fence(id, epoch)?;
+            return Ok((
+                CleanupReport::new(vec![reap::remove_directory(&self.layout, home, id)]),
+                None,
+            ));
+        };
+        fence::check(&self.layout, id, epoch)?;
+        let usage = self.usage(id).ok();
+        if epoch > fence::highest(&self.layout, id) || !home.intent().exists() {
+            self.leave_fence(id, epoch)?;
+        }
+        let report = reap::remove_all(&self.layout, home, id);
+        Ok((self.verified(id, report), usage))
+    }
+
+    fn leave_fence(&self, id: &str, epoch: u64) -> Result<(), NativeError> {
+        self.layout.prepare().tried("make the runtime's directory")?;
+        fence::leave(&self.layout, id, epoch)
+    }
+
+    /// The sandbox's lock; `None` when it is gone. A keeper that holds it past the deadline is ended.
+    fn lock(&self, home: &Home, deadline: Duration) -> Result<Option<File>, NativeError> {
+        let mut keeper_told = false;
+        loop {
+            let lock = match files::open_lock(&home.lock()) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                other => other.tried("open the sandbox's lock")?,
+            };
+            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return Ok(Some(lock));
+            }
+            let left = deadline.saturating_sub(identity::monotonic());
+            if left < Duration::from_secs(2) && !keeper_told {
+                keeper_told = true;
+                end_keeper(home);
+            }
+            if left.is_zero() {
+                return Err(
+                    NativeError::new(Kind::Busy, "another process works on this sandbox").hint("try again in a moment")
+                );
+            }
+            let nap = rustix::time::Timespec {
+                tv_sec: 0,
+                tv_nsec: 2_000_000,
+            };
+            let _ = rustix::thread::nanosleep(&nap);
+        }
+    }
+
+    /// Adds the last look to a report: from here, after everything.
+    fn verified(&self, id: &str, report: CleanupReport) -> CleanupReport {
+        let observed = self.observe(id);
+        let mut items = report.items;
+        if observed.presence != Presence::Absent && items.iter().all(|item| item.now == Presence::Absent) {
+            items.push(CleanupItem {
+                kind: "directory".to_owned(),
+                name: id.to_owned(),
+                found: true,
+                now: observed.presence,
+                detail: observed.detail,
+            });
+        }
+        CleanupReport::new(items)
+    }
+}
+
+/// Ends a keeper that hangs.
+fn end_keeper(home: &Home) {
+    if let Ok(intent) = files::read_json::<Intent>(&home.intent())
+        && let Some(fd) = intent.shim.and_then(|shim| shim.open(&identity::boot_id()))
+    {
+        let _ = rustix::process::pidfd_send_signal(&fd, Signal::KILL);
+    }
+}
+
+fn ask_keeper(socket: BorrowedFd<'_>, epoch: u64, timeout: Duration) -> Option<FromShim> {
+    // A keeper that was told before may have done it and be gone: then its answer waits.
+    let _ = wire::send_json(socket, &ToShim::Destroy { epoch });
+    answer(socket, timeout).ok()
+}
+
+/// The keeper ends right after its answer; its end of the socket closes with it.
+fn wait_for_end(socket: BorrowedFd<'_>) {
+    let _ = wire::wait_readable(socket, Duration::from_secs(1));
+}
