@@ -60,11 +60,16 @@ pub(crate) fn run(link: OwnedFd, rootful: bool) -> ! {
     match prepare(rootful).and_then(|prepared| be_born(&link, prepared, &filter, rootful)) {
         // From here on we are on record, and outlive the keeper.
         Ok((session, listener)) => serve::run(session, link, listener),
-        Err(error) => {
-            let _ = wire::send_json(link.as_fd(), &FromInit::Refused(error));
-            sys::exit_now(1);
-        }
+        Err(error) => refuse(&link, error),
     }
+}
+
+/// Says why there will be no sandbox, and waits for the keeper to end us: a process that ends with a message unread resets
+/// the connection, and its last words are lost.
+fn refuse(link: &OwnedFd, error: NativeError) -> ! {
+    let _ = wire::send_json(link.as_fd(), &FromInit::Refused(error));
+    while matches!(wire::recv(link.as_fd()), Ok(Some(_))) {}
+    sys::exit_now(1)
 }
 
 /// What was made before it was known for what.
