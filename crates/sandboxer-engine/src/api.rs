@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sandboxer_extension::{ExecExit, ExecStdio};
+use sandboxer_extension::{Ended, ExecExit, ExecStdio};
 use sandboxer_model::cleanup::CleanupReport;
 use sandboxer_model::duration::Span;
 use sandboxer_model::event::Event;
@@ -184,6 +184,8 @@ pub struct RunOutcome {
     pub exit: ExecExit,
     /// The receipt.
     pub cleanup: CleanupReport,
+    /// How the sandbox ended under its command, where it did and that is known.
+    pub ended: Option<Ended>,
 }
 
 /// The seven questions, each with its evidence. Complete for any sandbox, alive or gone.

@@ -123,6 +123,8 @@ pub struct Removal {
     pub report: CleanupReport,
     /// What the sandbox used in its whole life, where the backend could still tell.
     pub usage: Option<Usage>,
+    /// How the sandbox had ended by itself before the removal, where that is known.
+    pub ended: Option<Ended>,
 }
 
 /// A backend: makes sandboxes, reports facts about them, removes them.

@@ -114,6 +114,18 @@ fn delegated(mount: &Path) -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
+/// The groups of this sandbox that exist, found without any record of it.
+pub(crate) fn groups_of(hierarchies: &Hierarchies, id: &str) -> Vec<PathBuf> {
+    let ours = hierarchies.v2.iter().map(|(dir, _)| dir);
+    let mut found: Vec<PathBuf> = ours
+        .chain(hierarchies.v1.iter().map(|(_, dir)| dir))
+        .map(|dir| dir.join(id))
+        .filter(|dir| dir.is_dir())
+        .collect();
+    found.dedup();
+    found
+}
+
 /// The groups of one sandbox.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
@@ -163,7 +175,7 @@ impl Groups {
                 ignore_missing(set("memory.oom.group", "0"))?;
             }
             if let Some(pids) = limits.pids.filter(|_| hierarchies.has_v2("pids")) {
-                set("pids.max", &(pids + 1).to_string())?;
+                set("pids.max", &(pids + OWN_TASKS).to_string())?;
             }
             if let Some(cpu) = limits.cpu.filter(|_| hierarchies.has_v2("cpu")) {
                 set("cpu.max", &format!("{} {CPU_PERIOD_US}", quota(cpu)))?;
@@ -181,7 +193,7 @@ impl Groups {
                 }
                 "pids" => {
                     if let Some(pids) = limits.pids {
-                        set("pids.max", &(pids + 1).to_string())?;
+                        set("pids.max", &(pids + OWN_TASKS).to_string())?;
                     }
                 }
                 "cpu" => {
@@ -231,6 +243,8 @@ pub(crate) fn enter(doors: &[File]) -> io::Result<()> {
     doors.iter().try_for_each(|mut door| door.write_all(b"0"))
 }
 
+/// Pid 1 and the thread of it that keeps the deadline.
+pub(crate) const OWN_TASKS: u64 = 2;
 const CPU_PERIOD_US: u64 = 100_000;
 
 fn quota(cpu: f64) -> u64 {

@@ -3,7 +3,6 @@
 //! While it exists the number is in its directory. A removal under a newer epoch than the sandbox was made with, or
 //! of a sandbox that was never made, leaves the number behind: an older owner may still be on its way to make it.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::error::{Kind, NativeError, Tried};
@@ -54,7 +53,11 @@ pub(crate) fn raise(layout: &Layout, id: &str, epoch: u64) -> Result<(), NativeE
 
 /// Leaves the number behind for a sandbox that is gone or never was.
 pub(crate) fn leave(layout: &Layout, id: &str, epoch: u64) -> Result<(), NativeError> {
-    files::write_new(layout.fence(id), epoch.to_string().as_bytes(), 0o600).tried("leave the epoch behind")?;
+    let fence = layout.fence(id);
+    let temporary = fence.with_extension("new");
+    files::write_new(&temporary, epoch.to_string().as_bytes(), 0o600)
+        .and_then(|()| std::fs::rename(&temporary, &fence))
+        .tried("leave the epoch behind")?;
     forget_old(layout);
     Ok(())
 }
@@ -69,10 +72,7 @@ fn forget_old(layout: &Layout) {
             now - meta.mtime() * 1000
         });
         if age.is_some_and(|age| u128::try_from(age).is_ok_and(|age| age > KEEP.as_millis())) {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {}
-                _ => {}
-            }
+            let _ = std::fs::remove_file(&path);
         }
     }
 }

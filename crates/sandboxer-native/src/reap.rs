@@ -2,7 +2,7 @@
 //! sandbox's lock, or is the only one left.
 
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Signal, pidfd_send_signal};
@@ -40,12 +40,27 @@ pub(crate) fn remove_ended(
     CleanupReport::new(items)
 }
 
+/// The same for one whose directory is gone: what bears its id on this machine.
+pub(crate) fn remove_without_directory(layout: &Layout, home: &Home, id: &str, groups: &[PathBuf]) -> CleanupReport {
+    let mut items: Vec<CleanupItem> = groups.iter().map(|dir| remove_group(dir)).collect();
+    let quiet = items.iter().all(|item| item.now == Presence::Absent);
+    items.extend(release_ids(layout, id, None, quiet));
+    items.push(remove_directory(layout, home, id));
+    CleanupReport::new(items)
+}
+
 /// Removes everything of a half-made sandbox but its directory, so that it can be made again there.
 pub(crate) fn remove_contents(layout: &Layout, home: &Home, id: &str) {
     let intent = files::read_json::<Intent>(&home.intent()).ok();
     free(layout, id, intent.as_ref(), end_process(home));
-    for path in [home.state(), home.intent()] {
-        let _ = std::fs::remove_file(path);
+    // All but the lock, which the caller holds, and the highest epoch seen.
+    for path in files::names(&home.path)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|name| home.path.join(name))
+        .filter(|path| *path != home.lock() && *path != home.epoch())
+    {
+        let _ = remove_tree(&path);
     }
 }
 
@@ -74,7 +89,9 @@ pub(crate) fn process_item(pid: Option<i32>, found: bool) -> CleanupItem {
 
 fn end_process(home: &Home) -> CleanupItem {
     let state = files::read_json::<Launched>(&home.state()).ok();
-    let init: Option<&ProcessRef> = state.as_ref().map(|state| &state.init);
+    let intent = files::read_json::<Intent>(&home.intent()).ok();
+    let first = intent.as_ref().and_then(|intent| intent.first.as_ref());
+    let init: Option<&ProcessRef> = state.as_ref().map(|state| &state.init).or(first);
     let mut item = process_item(init.map(|init| init.pid), false);
     let Some(fd) = init.and_then(|init| init.open(&identity::boot_id())) else {
         return item;

@@ -26,6 +26,17 @@ pub(crate) fn connect(dir: &Path, name: &str) -> Result<OwnedFd, Errno> {
     })
 }
 
+/// The same, but fails instead of waiting when nobody takes callers in.
+pub(crate) fn connect_now(dir: &Path, name: &str) -> Result<OwnedFd, Errno> {
+    with_short_path(dir, name, |address| {
+        let socket = new_socket()?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        rustix::net::connect(&socket, address)?;
+        rustix::io::ioctl_fionbio(&socket, false)?;
+        Ok(socket)
+    })
+}
+
 fn new_socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }

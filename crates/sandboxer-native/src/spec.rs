@@ -106,6 +106,8 @@ pub(crate) struct Intent {
     pub(crate) cgroups: Vec<PathBuf>,
     pub(crate) uid_lease: Option<PathBuf>,
     pub(crate) shim: Option<ProcessRef>,
+    /// Its first process, once there is one.
+    pub(crate) first: Option<ProcessRef>,
     pub(crate) spec: LaunchSpec,
 }
 
@@ -113,7 +115,6 @@ pub(crate) struct Intent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EndedRecord {
     pub(crate) how: How,
-    pub(crate) at_ms: i64,
     pub(crate) usage: Usage,
 }
 
@@ -161,7 +162,12 @@ pub(crate) enum ToShim {
 pub(crate) enum FromShim {
     Launched(Box<Launched>),
     Refused(NativeError),
-    Destroyed { report: CleanupReport, usage: Usage },
+    Destroyed {
+        report: CleanupReport,
+        usage: Usage,
+        /// How it had ended by itself before that, if it had, other than by its last command.
+        ended: Option<How>,
+    },
     Usage(Usage),
 }
 

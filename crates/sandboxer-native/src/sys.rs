@@ -449,9 +449,7 @@ pub(crate) fn default_signals(signals: impl IntoIterator<Item = i32>) {
 
 /// Overwrites the arguments and the environment this process was started with, which `/proc` shows and which may hold
 /// secrets, and leaves a name in their place. Nothing may read them afterwards.
-pub(crate) fn forget_arguments(name: &CStr) -> io::Result<()> {
-    let missing = || io::Error::from_raw_os_error(libc::ENODATA);
-    let (start, end) = crate::identity::argument_area().ok_or_else(missing)?;
+pub(crate) fn forget_arguments((start, end): (usize, usize), name: &CStr) {
     let length = end - start;
     // SAFETY: the kernel put the strings there, one after the other, in this process's own writable stack, and says so
     // itself. This process has one thread, and its copy of these strings is not read again: a keeper takes its orders
@@ -464,7 +462,6 @@ pub(crate) fn forget_arguments(name: &CStr) -> io::Result<()> {
         area[..shown].copy_from_slice(&name[..shown]);
         libc::prctl(libc::PR_SET_NAME, c"sandboxer-keep".as_ptr());
     }
-    Ok(())
 }
 
 /// Sends a signal; a negative pid means a process group, -1 everything this process may signal.

@@ -40,6 +40,11 @@ impl Watch {
         }
     }
 
+    /// The keeper ends it for another reason.
+    pub(crate) fn overrule(&mut self, verdict: How) {
+        self.verdict = Some(verdict);
+    }
+
     /// Why the keeper ended it, if it did.
     pub(crate) fn verdict(&self) -> Option<How> {
         self.verdict

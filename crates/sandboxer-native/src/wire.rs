@@ -45,14 +45,19 @@ pub(crate) struct Packet {
 
 /// Receives one message; `None` when the other side is gone.
 pub(crate) fn recv(socket: BorrowedFd<'_>) -> Result<Option<Packet>, Errno> {
-    let mut bytes = vec![0; next_length(socket)?.min(MAX_PACKET)];
+    let length = next_length(socket)?.min(MAX_PACKET);
+    if length == 0 {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; length];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
         let mut slices = [IoSliceMut::new(&mut bytes)];
         match rustix::net::recvmsg(socket, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET | Errno::PIPE) => return Ok(None),
+            // A reset that came since the look: the message is there all the same.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
+            Err(Errno::PIPE) => return Ok(None),
             other => break other?,
         }
     };
@@ -72,9 +77,12 @@ pub(crate) fn recv(socket: BorrowedFd<'_>) -> Result<Option<Packet>, Errno> {
 /// The length of the message that comes next.
 fn next_length(socket: BorrowedFd<'_>) -> Result<usize, Errno> {
     let mut nothing = [0u8; 0];
+    let mut reset = false;
     loop {
         match rustix::net::recv(socket, &mut nothing[..], RecvFlags::PEEK | RecvFlags::TRUNC) {
             Err(Errno::INTR) => {}
+            // The other side left with a message of ours unread. That is told once, before what it said last.
+            Err(Errno::CONNRESET) if !reset => reset = true,
             Err(Errno::CONNRESET | Errno::PIPE) => return Ok(0),
             other => return other.map(|(_, length)| length),
         }

@@ -320,8 +320,17 @@ impl Extension for FakeExtension {
             report = self.remove(call, target, &trouble)?;
         }
         let usage = lived.then_some(USED);
-        self.after(call, CallName::Teardown, trouble, Removal { report, usage })
-            .await
+        self.after(
+            call,
+            CallName::Teardown,
+            trouble,
+            Removal {
+                report,
+                usage,
+                ended: None,
+            },
+        )
+        .await
     }
 
     async fn observe(&self, call: &Call, target: &Target) -> Observation {

@@ -121,6 +121,15 @@ pub(crate) fn translate(error: NativeError) -> ExtensionError {
     }
 }
 
+fn ended(how: How) -> Ended {
+    match how {
+        How::Deadline => Ended::Deadline,
+        How::Killed => Ended::Killed,
+        How::OutOfMemory => Ended::OutOfMemory,
+        How::OutOfDisk => Ended::OutOfDisk,
+    }
+}
+
 fn ready(id: &str, launched: &Launched) -> Ready {
     Ready {
         reachability: Reachability {
@@ -216,10 +225,14 @@ impl Extension for NativeExtension {
         let id = target.sandbox_id.to_string();
         let keeper = self.keepers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let (runtime, epoch, timeout) = (self.runtime.clone(), call.epoch.0, call.timeout);
-        let (report, usage) = brief(move || runtime.destroy(&id, epoch, keeper, timeout))
+        let removed = brief(move || runtime.destroy(&id, epoch, keeper, timeout))
             .await?
             .map_err(translate)?;
-        Ok(Removal { report, usage })
+        Ok(Removal {
+            report: removed.report,
+            usage: removed.usage,
+            ended: removed.ended.map(ended),
+        })
     }
 
     async fn observe(&self, _: &Call, target: &Target) -> Observation {
@@ -227,12 +240,7 @@ impl Extension for NativeExtension {
         Observation {
             presence: observed.presence,
             usable: (observed.presence != Presence::Unknown).then_some(observed.alive),
-            ended: observed.ended.map(|how| match how {
-                How::Deadline => Ended::Deadline,
-                How::Killed => Ended::Killed,
-                How::OutOfMemory => Ended::OutOfMemory,
-                How::OutOfDisk => Ended::OutOfDisk,
-            }),
+            ended: observed.ended.map(ended),
             detail: observed.detail,
         }
     }

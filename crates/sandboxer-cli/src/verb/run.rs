@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandboxer_engine::Cancel;
 use sandboxer_engine::api::{IfAbandoned, Progress};
-use sandboxer_extension::{ExecSession, ExecStdio};
+use sandboxer_extension::{Ended, ExecExit, ExecSession, ExecStdio};
 use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::SandboxId;
@@ -66,6 +66,18 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
             "see `sandboxer explain {}`; any other command tries again",
             outcome.sandbox.sandbox_id
         )));
+    }
+    if outcome.exit == ExecExit::SandboxGone {
+        let why = match outcome.ended {
+            Some(Ended::Deadline) => "its time to live passed: ask for more with --ttl",
+            Some(Ended::OutOfMemory) => "it used more memory than its profile allows",
+            Some(Ended::OutOfDisk) => "it used more disk than its profile allows",
+            Some(Ended::Killed) | None => "it was ended from outside",
+        };
+        context.note(&format!(
+            "{} the sandbox ended under the command: {why}",
+            context.error_paint.warn("note:")
+        ));
     }
     if args.timings {
         print_timings(context, started);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandboxer_extension::{Call, ErrorKind, Extension, ExtensionError, ProvisionRequest, Retry, Target, cut};
+use sandboxer_extension::{Call, Ended, ErrorKind, Extension, ExtensionError, ProvisionRequest, Retry, Target, cut};
 use sandboxer_model::id::{EventId, OperationId};
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::OperationStatus;
@@ -37,6 +37,8 @@ pub(crate) struct Job<'e> {
     pub(crate) params: Params,
     /// The number of the last step row.
     pub(crate) seq: u32,
+    /// How a `run`'s sandbox ended under its command.
+    pub(crate) ended: Option<Ended>,
     change: Change,
     /// The next commit tells a user something.
     told: bool,
@@ -63,6 +65,7 @@ impl<'e> Job<'e> {
             operation,
             params,
             seq: 0,
+            ended: None,
             change: Change::default(),
             told: false,
             base,

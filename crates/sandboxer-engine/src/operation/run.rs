@@ -44,10 +44,15 @@ impl Engine {
             return Err(error.into());
         }
         if !matches!(outcome, Err(Inside::Stop(Stop::Fenced))) {
-            job.record.sandbox.reason = Some(match &outcome {
-                Err(Inside::Interrupted) => Reason::Interrupted,
-                _ => Reason::RunFinished,
-            });
+            job.record.sandbox.reason = match &outcome {
+                Err(Inside::Interrupted) => Some(Reason::Interrupted),
+                // The teardown tells why; if it cannot, something outside ended it.
+                Ok(ExecExit::SandboxGone) => {
+                    job.params.reason = Some(Reason::ProviderLost);
+                    None
+                }
+                _ => Some(Reason::RunFinished),
+            };
             if let Err(Inside::Exec(error)) = &outcome {
                 job.record.sandbox.error = Some(failure("exec", error));
             }
@@ -102,6 +107,7 @@ impl Engine {
             true => Err(stopped(&Stop::Fenced, &job)),
             false => teardown::remove(&mut job).await,
         };
+        let ended = job.ended;
         let sandbox = match removed {
             Ok(()) => job.record.sandbox,
             // Somebody destroyed it under the command: their removal is ours.
@@ -114,11 +120,17 @@ impl Engine {
         };
         let cleanup = sandbox.cleanup.clone().unwrap_or_default();
         match outcome {
-            Ok(exit) => Ok(RunOutcome { sandbox, exit, cleanup }),
+            Ok(exit) => Ok(RunOutcome {
+                sandbox,
+                exit,
+                cleanup,
+                ended,
+            }),
             Err(Inside::Stop(_)) => Ok(RunOutcome {
                 sandbox,
                 exit: ExecExit::SandboxGone,
                 cleanup,
+                ended,
             }),
             Err(Inside::Exec(error)) => Err(user_error(&error)),
             Err(Inside::Interrupted) => Err(interrupted()),

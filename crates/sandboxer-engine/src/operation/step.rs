@@ -4,10 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use jiff::Timestamp;
-use sandboxer_extension::{ExtensionError, Handle, Ready};
-use sandboxer_model::cleanup::CleanupReport;
+use sandboxer_extension::{ExtensionError, Handle, Ready, Removal};
 use sandboxer_model::error::UserError;
-use sandboxer_model::money::Usage;
 use sandboxer_store::StoreError;
 
 use super::job::Job;
@@ -46,7 +44,7 @@ pub(crate) enum Fact {
     /// It is reachable.
     Ready(Box<Ready>),
     /// What its teardown found.
-    TornDown(Box<CleanupReport>, Option<Usage>),
+    TornDown(Box<Removal>),
     /// Its guard keeps this deadline.
     Guarded(Timestamp),
 }

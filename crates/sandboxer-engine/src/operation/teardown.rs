@@ -1,6 +1,6 @@
 //! The steps every removal shares: tear down, then say `destroyed` only if absence was proven.
 
-use sandboxer_extension::{ErrorKind, ExtensionError, Removal};
+use sandboxer_extension::{Ended, ErrorKind, ExtensionError, Removal};
 use sandboxer_model::cleanup::{CleanupItem, CleanupReport, Presence};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::lifecycle::{Reason, State};
@@ -48,21 +48,32 @@ fn ask<'j>(job: &'j Job<'_>) -> Act<'j> {
                 now: Presence::Absent,
                 detail: "no backend was asked".to_owned(),
             };
-            return Ok(Fact::TornDown(Box::new(CleanupReport::new(vec![item])), None));
+            return Ok(Fact::TornDown(Box::new(Removal {
+                report: CleanupReport::new(vec![item]),
+                ..Removal::default()
+            })));
         }
         let extension = job.extension()?;
         let call = job.call(job.engine.settings.timeouts.teardown);
         let target = job.target();
-        let Removal { report, usage } = extension.teardown(&call, &target).await?;
-        Ok(Fact::TornDown(Box::new(report), usage))
+        let removal = extension.teardown(&call, &target).await?;
+        Ok(Fact::TornDown(Box::new(removal)))
     })
 }
 
 fn note(job: &mut Job<'_>, fact: Fact) {
-    if let Fact::TornDown(report, usage) = fact {
+    if let Fact::TornDown(removal) = fact {
         let sandbox = &mut job.record.sandbox;
-        sandbox.cleanup = Some(*report);
-        sandbox.meter.usage = usage.or(sandbox.meter.usage.take());
+        sandbox.cleanup = Some(removal.report);
+        sandbox.meter.usage = removal.usage.or(sandbox.meter.usage.take());
+        // A `run` whose sandbox ended under its command learns only here why.
+        if job.params.run && sandbox.reason.is_none() {
+            sandbox.reason = removal.ended.map(|ended| match ended {
+                Ended::Deadline => Reason::Ttl,
+                Ended::Killed | Ended::OutOfMemory | Ended::OutOfDisk => Reason::ProviderLost,
+            });
+            job.ended = removal.ended;
+        }
     }
 }
 

@@ -36,7 +36,8 @@ fn unreachable(what: &str, target: SocketAddr) -> Attestation {
     let outcome = socket_with(family, SocketType::STREAM, flags, None).and_then(|socket| connect(&socket, &target));
     let (observed, held) = match outcome {
         Err(Errno::NETUNREACH) => ("no route".to_owned(), true),
-        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => ("no such address family".to_owned(), true),
+        Err(Errno::AFNOSUPPORT) => ("no such address family".to_owned(), true),
+        Err(Errno::ADDRNOTAVAIL) => ("no address to connect from".to_owned(), true),
         Err(Errno::INPROGRESS) => ("a connection is being made".to_owned(), false),
         Err(error) => (std::io::Error::from(error).to_string(), false),
         Ok(()) => ("connected".to_owned(), false),

@@ -3,11 +3,12 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
 use crate::exec_wire::{ExecReply, ExecSpec, Stdio};
-use crate::init::rootfs;
+use crate::init::{SMALL_STACK, rootfs};
 use crate::shim::IGNORED;
 use crate::sys::{self, StringList};
 
@@ -37,9 +38,26 @@ pub(crate) fn start(spec: &ExecSpec, fds: Vec<OwnedFd>, caller: BorrowedFd<'_>) 
             (Stage::Directory, None) => "enter the workspace".to_owned(),
             (Stage::Streams | Stage::Program, _) => format!("start `{program}`"),
         };
-        let _ = rustix::io::write(&stdio[2], format!("sandboxer: cannot {what}: {why}\n").as_bytes());
+        let [_, _, errors] = stdio;
+        say(errors, format!("sandboxer: cannot {what}: {why}\n"));
     }
     Ok(pid)
+}
+
+/// Longest wait for a reader of a command's standard error.
+const SAY_WITHIN: Duration = Duration::from_millis(200);
+
+/// Writes to the standard error of a command. Whoever reads it may not, and must hold up nobody else: then a thread is
+/// left to wait.
+fn say(errors: OwnedFd, text: String) {
+    let (done, written) = std::sync::mpsc::channel();
+    let writer = std::thread::Builder::new().stack_size(SMALL_STACK).spawn(move || {
+        let _ = rustix::io::write(&errors, text.as_bytes());
+        let _ = done.send(());
+    });
+    if writer.is_ok() {
+        let _ = written.recv_timeout(SAY_WITHIN);
+    }
 }
 
 /// Runs in the new process, on borrowed memory: allocates nothing.
@@ -84,7 +102,14 @@ fn open_stdio(spec: &ExecSpec, fds: Vec<OwnedFd>) -> io::Result<([OwnedFd; 3], O
         Stdio::Detached => {
             let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
             // In the sandbox's own space, so its disk limit caps it.
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            // New, or nothing: what commands put in its place could be a pipe that nobody reads.
+            let flags = OFlags::WRONLY
+                | OFlags::CREATE
+                | OFlags::EXCL
+                | OFlags::APPEND
+                | OFlags::CLOEXEC
+                | OFlags::NOFOLLOW
+                | OFlags::NONBLOCK;
             let log = rustix::fs::open(spec.log.as_str(), flags, Mode::from_raw_mode(0o644))?;
             Ok(([null, log.try_clone()?, log], None))
         }

@@ -7,6 +7,7 @@ use landlock::{
 use sandboxer_model::isolation::{Mechanism, MechanismState};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup;
 use crate::error::{Kind, NativeError, Tried};
 use crate::idmap::INSIDE_UID;
 use crate::init::rootfs;
@@ -89,7 +90,7 @@ pub(crate) fn install_filter(limits: &ProcessLimits, filter: &Filter) -> Result<
     filter.install().tried("install the seccomp filter")
 }
 
-/// Commands get the limits of a usual system, whatever the caller's own are.
+/// Commands get the number of open files of a usual system, and dump no core.
 pub(crate) fn limit_open_files() -> Result<(), NativeError> {
     sys::set_rlimit(libc::RLIMIT_CORE, 0, 0).tried("forbid core dumps")?;
     if let Ok((_, hard)) = sys::rlimit(libc::RLIMIT_NOFILE) {
@@ -101,8 +102,8 @@ pub(crate) fn limit_open_files() -> Result<(), NativeError> {
 
 fn process_limits(limits: &ProcessLimits) -> Result<(), NativeError> {
     if let Some(processes) = limits.processes {
-        // Pid 1 counts too.
-        sys::set_rlimit(libc::RLIMIT_NPROC, processes + 1, processes + 1).tried("limit processes")?;
+        let processes = processes + cgroup::OWN_TASKS;
+        sys::set_rlimit(libc::RLIMIT_NPROC, processes, processes).tried("limit processes")?;
     }
     if let Some(cpus) = limits.cpus {
         sys::restrict_cpus(cpus).tried("limit CPUs")?;

@@ -46,6 +46,9 @@ pub(crate) struct Admission {
     pub(crate) doors: usize,
 }
 
+/// For threads that only wait; about the least that every libc takes.
+const SMALL_STACK: usize = 32 << 10;
+
 /// Runs pid 1. Returns only by ending the process.
 ///
 /// | keeper | pid 1 |

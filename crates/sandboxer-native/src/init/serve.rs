@@ -1,16 +1,18 @@
-//! Pid 1's loop: takes commands, reaps what ended, and ends everything when the deadline passes.
+//! Pid 1's loop: takes commands and reaps what ended. Beside it a thread does nothing but wait for the deadline: a command
+//! can hold up the loop (it is stopped before it becomes a program, say), and must not hold up the deadline.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::SocketFlags;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
 use crate::error::{NativeError, Tried};
 use crate::exec_wire::{self, ExecReply, Stdio, ToInit};
 use crate::identity;
-use crate::init::command;
+use crate::init::{SMALL_STACK, command};
 use crate::spec::EXIT_DEADLINE;
 use crate::sys::{self, ChildEnd};
 use crate::wire;
@@ -81,6 +83,7 @@ const MAX_CONNECTIONS: usize = 512;
 /// Serves until the deadline. Its end ends every process of the sandbox.
 pub(crate) fn run(session: Session, link: OwnedFd, listener: OwnedFd) -> ! {
     close_everything_else([&session.signals, &session.timer, &link, &listener]);
+    guard(&session);
     let mut server = Server {
         session,
         link,
@@ -90,6 +93,33 @@ pub(crate) fn run(session: Session, link: OwnedFd, listener: OwnedFd) -> ! {
     };
     loop {
         server.turn();
+    }
+}
+
+/// Starts the thread that ends everything when the deadline passes.
+fn guard(session: &Session) {
+    let timer = session.timer.try_clone();
+    let started = timer.and_then(|timer| {
+        std::thread::Builder::new()
+            .name("deadline".to_owned())
+            .stack_size(SMALL_STACK)
+            .spawn(move || wait_for_deadline(&timer))
+    });
+    // Without it nothing would hold the deadline: better no sandbox. The keeper takes note of the end.
+    if started.is_err() {
+        sys::exit_now(1);
+    }
+}
+
+fn wait_for_deadline(timer: &OwnedFd) -> ! {
+    loop {
+        let mut fds = [PollFd::new(timer, PollFlags::IN)];
+        let _ = poll(&mut fds, None);
+        let mut expirations = [0u8; 8];
+        // A deadline that was moved since the look cannot be read: whoever moved it was told so.
+        if rustix::io::read(timer, &mut expirations).is_ok() {
+            sys::exit_now(i32::from(EXIT_DEADLINE));
+        }
     }
 }
 
@@ -113,7 +143,6 @@ impl Server {
         let mut order: Vec<i32> = Vec::with_capacity(self.connections.len());
         let mut fds = vec![
             PollFd::new(&self.session.signals, PollFlags::IN),
-            PollFd::new(&self.session.timer, PollFlags::IN),
             PollFd::new(&self.listener, self.accept_flags()),
         ];
         // A hung-up link stays readable for ever: it leaves the list once seen.
@@ -135,21 +164,18 @@ impl Server {
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        if ready[1] {
-            sys::exit_now(i32::from(EXIT_DEADLINE));
-        }
         if ready[0] {
             let mut drain = [0u8; 1024];
             while matches!(rustix::io::read(&self.session.signals, &mut drain), Ok(n) if n > 0) {}
             self.reap();
         }
-        if fixed == 4 && ready[3] && !matches!(wire::recv(self.link.as_fd()), Ok(Some(_))) {
+        if fixed == 3 && ready[2] && !matches!(wire::recv(self.link.as_fd()), Ok(Some(_))) {
             self.link_open = false;
         }
         for (key, _) in order.iter().zip(&ready[fixed..]).filter(|(_, ready)| **ready) {
             self.serve(*key);
         }
-        if ready[2] {
+        if ready[1] {
             self.accept();
         }
     }
@@ -163,7 +189,7 @@ impl Server {
     }
 
     fn accept(&mut self) {
-        if let Ok(socket) = rustix::net::accept_with(&self.listener, rustix::net::SocketFlags::CLOEXEC) {
+        if let Ok(socket) = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             let key = socket.as_raw_fd();
             self.connections.insert(
                 key,

@@ -8,8 +8,10 @@ use rustix::io::Errno;
 use super::{Runtime, gone, nonsense};
 use crate::error::{Kind, NativeError, Tried};
 use crate::exec_wire::{self, Bytes, ExecReply, ExecSpec, Stdio, ToInit};
-use crate::identity;
 use crate::wire;
+
+/// Longest wait for a process to be made.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A command to start.
 #[derive(Debug)]
@@ -48,6 +50,7 @@ pub struct Running {
     socket: OwnedFd,
     pid: i32,
     terminal: Option<OwnedFd>,
+    exit: Option<Exit>,
 }
 
 /// How a command ended.
@@ -63,11 +66,29 @@ pub enum Exit {
 
 impl Running {
     fn await_start(&mut self, id: &str) -> Result<(), NativeError> {
+        if !wire::wait_readable(self.socket.as_fd(), START_TIMEOUT).tried("wait for the sandbox")? {
+            return Err(NativeError::new(
+                Kind::Timeout,
+                format!("{id} did not start the command within {START_TIMEOUT:?}"),
+            )
+            .hint(
+                "something inside holds up its first process; it still ends at its deadline, or by `sandboxer destroy`",
+            ));
+        }
         let packet = wire::recv(self.socket.as_fd()).ok().flatten().ok_or_else(|| gone(id))?;
         match serde_json::from_slice(&packet.bytes) {
             Ok(ExecReply::Started { pid }) => {
                 self.pid = pid;
                 self.terminal = packet.fds.into_iter().next();
+                Ok(())
+            }
+            // It was killed from inside before it could say that it is there.
+            Ok(ExecReply::Exited { code }) => {
+                self.exit = Some(Exit::Code(code));
+                Ok(())
+            }
+            Ok(ExecReply::Signaled { signal }) => {
+                self.exit = Some(Exit::Signal(signal));
                 Ok(())
             }
             Ok(ExecReply::CannotStart { errno }) => {
@@ -112,13 +133,14 @@ impl Running {
 
     /// Waits for its end, at most this long; `None` when it has not ended by then.
     pub fn wait_at_most(&mut self, timeout: Duration) -> Option<Exit> {
-        wire::wait_readable(self.socket.as_fd(), timeout)
-            .unwrap_or(true)
-            .then(|| self.wait())
+        (self.exit.is_some() || wire::wait_readable(self.socket.as_fd(), timeout).unwrap_or(true)).then(|| self.wait())
     }
 
     /// Waits for its end.
     pub fn wait(&mut self) -> Exit {
+        if let Some(exit) = self.exit {
+            return exit;
+        }
         loop {
             match wire::recv_json::<ExecReply>(self.socket.as_fd()) {
                 Ok(Some(ExecReply::Exited { code })) => return Exit::Code(code),
@@ -170,9 +192,9 @@ impl Runtime {
             stdio,
             last: command.last,
             log: format!(
-                "/tmp/exec-{}-{}.log",
-                rustix::process::getpid().as_raw_nonzero(),
-                identity::unix_ms()
+                "/tmp/exec-{}.log",
+                // Not to be guessed: commands could put something else there.
+                crate::files::read_line("/proc/sys/kernel/random/uuid").unwrap_or_default()
             ),
         };
         let fds = match command.io {
@@ -188,6 +210,7 @@ impl Runtime {
             socket,
             pid: 0,
             terminal: None,
+            exit: None,
         };
         running.await_start(id)?;
         Ok(running)

@@ -6,6 +6,7 @@ mod launching;
 mod observation;
 mod removal;
 
+use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,7 @@ use crate::wire;
 pub use command::{Command, CommandIo, Exit, Running, Signaller};
 pub use launching::{Keeper, Launch, Launching, Spare};
 pub use observation::{Listed, Observed};
+pub use removal::Removed;
 
 /// The hidden first argument that makes the binary a keeper.
 pub(crate) const SHIM_ARGUMENT: &str = "__shim";
@@ -103,7 +105,15 @@ impl Runtime {
     }
 
     fn connect_init(&self, id: &str) -> Result<OwnedFd, NativeError> {
-        socket::connect(&self.layout.home(id).path, "init.sock").map_err(|_| gone(id))
+        let home = self.layout.home(id);
+        socket::connect(&home.path, "init.sock").map_err(|errno| match errno {
+            Errno::ACCESS | Errno::PERM => NativeError::new(
+                Kind::Failed,
+                format!("cannot look for {id} in {}: permission denied", home.path.display()),
+            )
+            .hint("another user made it: run this as that user"),
+            _ => gone(id),
+        })
     }
 }
 

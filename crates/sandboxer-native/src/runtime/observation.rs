@@ -7,6 +7,7 @@ use sandboxer_model::cleanup::Presence;
 use sandboxer_model::money::Usage;
 
 use super::{ANSWER_TIMEOUT, Runtime, answer, gone};
+use crate::cgroup;
 use crate::error::{NativeError, Tried};
 use crate::files;
 use crate::socket;
@@ -73,6 +74,13 @@ impl Runtime {
             detail: String::new(),
         };
         match rustix::fs::stat(&home.path) {
+            Err(Errno::NOENT) if !cgroup::groups_of(&self.machine().hierarchies, id).is_empty() => {
+                return Observed {
+                    presence: Presence::Present,
+                    detail: "its directory is gone, its control groups are not".to_owned(),
+                    ..absent
+                };
+            }
             Err(Errno::NOENT) => {
                 return Observed {
                     detail: "nothing of it exists".to_owned(),
@@ -88,6 +96,15 @@ impl Runtime {
                 };
             }
             Ok(_) => {}
+        }
+        // Unreadable is not half made: another user may have made it.
+        if let Err(errno) = rustix::fs::access(&home.path, rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK) {
+            let detail = format!("cannot look into it: {}", std::io::Error::from(errno));
+            return Observed {
+                presence: Presence::Unknown,
+                detail,
+                ..absent
+            };
         }
         let present = Observed {
             presence: Presence::Present,

@@ -10,6 +10,7 @@ use sandboxer_model::cleanup::{CleanupItem, CleanupReport, Presence};
 use sandboxer_model::money::Usage;
 
 use super::{Keeper, Runtime, answer, nonsense};
+use crate::cgroup;
 use crate::error::{Kind, NativeError, Tried};
 use crate::fence;
 use crate::files;
@@ -17,8 +18,19 @@ use crate::identity;
 use crate::layout::Home;
 use crate::reap;
 use crate::socket;
-use crate::spec::{FromShim, Intent, ToShim};
+use crate::spec::{EndedRecord, FromShim, How, Intent, ToShim};
 use crate::wire;
+
+/// What a removal came to.
+#[derive(Debug)]
+pub struct Removed {
+    /// What was looked for, found and removed.
+    pub report: CleanupReport,
+    /// What the sandbox used, where that could still be told.
+    pub usage: Option<Usage>,
+    /// How it had ended by itself before.
+    pub ended: Option<How>,
+}
 
 impl Runtime {
     /// Removes everything of a sandbox, from any half-done state, and looks again to prove it.
@@ -31,7 +43,7 @@ impl Runtime {
         epoch: u64,
         keeper: Option<Keeper>,
         timeout: Duration,
-    ) -> Result<(CleanupReport, Option<Usage>), NativeError> {
+    ) -> Result<Removed, NativeError> {
         let home = self.layout.home(id);
         let deadline = identity::monotonic() + timeout;
         let keeper = keeper
@@ -42,9 +54,13 @@ impl Runtime {
             && let Some(answer) = ask_keeper(socket.as_fd(), epoch, timeout / 2)
         {
             return match answer {
-                FromShim::Destroyed { report, usage } => {
+                FromShim::Destroyed { report, usage, ended } => {
                     wait_for_end(socket.as_fd());
-                    Ok((self.verified(id, report), Some(usage)))
+                    Ok(Removed {
+                        report: self.verified(id, report),
+                        usage: Some(usage),
+                        ended,
+                    })
                 }
                 FromShim::Refused(error) => Err(error),
                 FromShim::Launched(_) | FromShim::Usage(_) => Err(nonsense()),
@@ -59,28 +75,31 @@ impl Runtime {
         epoch: u64,
         home: &Home,
         deadline: Duration,
-    ) -> Result<(CleanupReport, Option<Usage>), NativeError> {
+    ) -> Result<Removed, NativeError> {
         fence::check(&self.layout, id, epoch)?;
-        if !home.path.exists() {
-            self.leave_fence(id, epoch)?;
-            let item = reap::remove_directory(&self.layout, home, id);
-            return Ok((CleanupReport::new(vec![item]), None));
-        }
         let Some(_lock) = self.lock(home, deadline)? else {
-            // It went away while we waited: by now somebody removed it whole.
+            // There is no directory: it was removed whole, or somebody took its directory from under it.
             self.leave_fence(id, epoch)?;
-            return Ok((
-                CleanupReport::new(vec![reap::remove_directory(&self.layout, home, id)]),
-                None,
-            ));
+            let groups = cgroup::groups_of(&self.machine().hierarchies, id);
+            let report = reap::remove_without_directory(&self.layout, home, id, &groups);
+            return Ok(Removed {
+                report: self.verified(id, report),
+                usage: None,
+                ended: None,
+            });
         };
         fence::check(&self.layout, id, epoch)?;
         let usage = self.usage(id).ok();
+        let note = files::read_json::<EndedRecord>(&home.ended()).ok();
         if epoch > fence::highest(&self.layout, id) || !home.intent().exists() {
             self.leave_fence(id, epoch)?;
         }
         let report = reap::remove_all(&self.layout, home, id);
-        Ok((self.verified(id, report), usage))
+        Ok(Removed {
+            report: self.verified(id, report),
+            usage,
+            ended: note.map(|note| note.how),
+        })
     }
 
     fn leave_fence(&self, id: &str, epoch: u64) -> Result<(), NativeError> {

@@ -11,7 +11,6 @@ use crate::cgroup::Groups;
 use crate::error::{Kind, NativeError, Tried};
 use crate::fence;
 use crate::files;
-use crate::identity::ProcessRef;
 use crate::idmap::{self, Lease};
 use crate::init::{Admission, Birth, rootfs::Sources};
 use crate::layout::{Home, Layout};
@@ -109,14 +108,18 @@ fn make(
 ) -> Result<Made, NativeError> {
     let groups = Groups::plan(&prepared.hierarchies, &spec.id, &spec.limits);
     // A lease names its owner, so it can be found and ended without any record of it.
-    let (early, lease) = with_lease(early, prepared, layout, &spec.id)?;
-    let intent = Intent {
+    let (mut early, lease) = with_lease(early, prepared, layout, &spec.id)?;
+    let mut intent = Intent {
         installation: spec.installation.clone(),
         epoch: spec.epoch,
         boot: prepared.boot.clone(),
         cgroups: groups.dirs(),
         uid_lease: lease.as_ref().map(|lease| lease.path.clone()),
         shim: Some(prepared.me.clone()),
+        first: early
+            .as_mut()
+            .map(|embryo| embryo.identify(&prepared.boot))
+            .transpose()?,
         spec: spec.clone(),
     };
     files::replace_json(&home.intent(), &intent).tried("write down the intent")?;
@@ -140,7 +143,10 @@ fn make(
             groups.create(&prepared.hierarchies, &spec.limits).tried(GROUPS)?;
             let cgroup = groups.open_v2().tried("open the control group")?;
             let block = lease.as_ref().map(|lease| lease.block);
-            Embryo::start(block, cgroup.as_ref().map(AsFd::as_fd))?
+            let mut embryo = Embryo::start(block, cgroup.as_ref().map(AsFd::as_fd), prepared.cpus.as_ref())?;
+            intent.first = Some(embryo.identify(&prepared.boot)?);
+            files::replace_json(&home.intent(), &intent).tried("write down the intent")?;
+            embryo
         }
     };
     let birth = Birth {
@@ -211,8 +217,6 @@ fn bring_up(
     tell(link, &admission, &fds.collect::<Vec<_>>())?;
     drop((commands, doors));
     let listener = socket::listen(&home.path, "shim.sock").tried("listen for callers")?;
-    let init = ProcessRef::of(embryo.pid, &prepared.boot)
-        .ok_or_else(|| NativeError::new(Kind::Failed, "the sandbox's first process ended at once"))?;
 
     let (deadline_ms, mechanisms, attestations) = match hear(link)? {
         FromInit::Built {
@@ -246,7 +250,7 @@ fn bring_up(
     }
     let has_workspace = spec.workspace.access != crate::spec::Access::None;
     let answer = Launched {
-        init,
+        init: embryo.reference.clone().ok_or_else(out_of_turn)?,
         shim: prepared.me.clone(),
         deadline_ms,
         has_workspace,

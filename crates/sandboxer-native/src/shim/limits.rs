@@ -130,8 +130,7 @@ pub(crate) fn plan(spec: &LaunchSpec, hierarchies: &Hierarchies) -> Result<Limit
             Kind::CannotEnforce,
             format!(
                 "the limit `resources.{}` cannot be held strictly on this machine: {}",
-                field(&name),
-                weak.detail
+                name, weak.detail
             ),
         )
         .hint("run `sandboxer doctor` for what is missing, run as root, or use a profile without `resources.strict`"));
@@ -142,11 +141,6 @@ pub(crate) fn plan(spec: &LaunchSpec, hierarchies: &Hierarchies) -> Result<Limit
         tmpfs_mb,
         watched,
     })
-}
-
-/// The profile's name for a resource.
-fn field(resource: &str) -> &str {
-    resource
 }
 
 #[cfg(test)]

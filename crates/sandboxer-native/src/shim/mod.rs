@@ -8,9 +8,10 @@ mod supervise;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::thread::CpuSet;
 
 use crate::cgroup::Hierarchies;
-use crate::error::{NativeError, Tried};
+use crate::error::{Kind, NativeError, Tried};
 use crate::identity::ProcessRef;
 use crate::idmap::Block;
 use crate::shim::embryo::Embryo;
@@ -27,6 +28,8 @@ pub(crate) struct Prepared {
     pub(crate) hierarchies: Hierarchies,
     pub(crate) boot: String,
     pub(crate) me: ProcessRef,
+    /// What the sandbox may run on, where the keeper's own is changed for a moment.
+    pub(crate) cpus: Option<CpuSet>,
 }
 
 /// The life of a keeper that was started as a program of its own. Its standard input is a socket to the caller.
@@ -37,7 +40,7 @@ pub(crate) fn main() -> i32 {
         Ok(Some(_)) => return 0,
         Err(_) => return 1,
     }
-    detach(sys::take_stdin()).map_or(1, keep)
+    detach(sys::take_stdin()).map_or(1, |caller| keep(caller, None))
 }
 
 /// Starts a keeper as a copy of this process: a third of the time of a program start. Only for a process with one
@@ -45,6 +48,13 @@ pub(crate) fn main() -> i32 {
 pub(crate) fn fork_keeper() -> Result<OwnedFd, NativeError> {
     sys::require_one_thread().tried("make sure that this process has one thread")?;
     let (ours, theirs) = wire::pair().tried("make a socket pair")?;
+    let arguments = crate::identity::argument_area().ok_or_else(|| {
+        NativeError::new(
+            Kind::Failed,
+            "cannot find this process's arguments, which a copy has to forget",
+        )
+    })?;
+    let cpus = rustix::thread::sched_getaffinity(None).ok();
     match sys::fork().tried("start the sandbox's keeper")? {
         Some(keeper) => {
             send_elsewhere(keeper);
@@ -52,8 +62,8 @@ pub(crate) fn fork_keeper() -> Result<OwnedFd, NativeError> {
         }
         None => {
             drop(ours);
-            let _ = sys::forget_arguments(c"sandboxer-keeper");
-            sys::exit_now(detach(theirs).map_or(1, keep))
+            sys::forget_arguments(arguments, c"sandboxer-keeper");
+            sys::exit_now(detach(theirs).map_or(1, |caller| keep(caller, cpus)))
         }
     }
 }
@@ -75,11 +85,11 @@ fn send_elsewhere(child: i32) {
 pub(crate) const IGNORED: [i32; 2] = [libc::SIGPIPE, libc::SIGHUP];
 
 /// Waits for something to keep, makes it, keeps it.
-fn keep(caller: OwnedFd) -> i32 {
+fn keep(caller: OwnedFd, cpus: Option<CpuSet>) -> i32 {
     let root = rustix::process::geteuid().is_root();
     // Where a process has to be born into its group, there is nothing to start ahead.
     let mut early = match Hierarchies::is_unified() {
-        false => Embryo::start(root.then(Block::any), None).ok(),
+        false => Embryo::start(root.then(Block::any), None, cpus.as_ref()).ok(),
         true => None,
     };
     // Nothing was touched so far. A caller that goes away now leaves nothing. (Our own preparations come after this: the
@@ -101,6 +111,7 @@ fn keep(caller: OwnedFd) -> i32 {
         hierarchies,
         boot,
         me,
+        cpus,
     };
     match launch::launch(&spec, &prepared, early) {
         Ok(launched) => {

@@ -10,11 +10,13 @@ use sandboxer_model::cleanup::Presence;
 use sandboxer_model::money::Usage;
 
 use crate::cgroup;
+use crate::exec_wire::{self, ExecReply, ToInit};
 use crate::fence;
 use crate::files;
 use crate::identity;
 use crate::reap;
 use crate::shim::launch::Kept;
+use crate::socket;
 use crate::spec::{EXIT_DEADLINE, EndedRecord, FromShim, How, ToShim};
 use crate::sys::{self, ChildEnd};
 use crate::watchdog;
@@ -28,13 +30,18 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
     let mut callers = vec![caller];
     let mut watch = watchdog::Watch::new(&kept);
     let mut at_end = None;
+    let mut backstop = Backstop::new(&kept);
     loop {
         let mut fds = vec![
             PollFd::new(&kept.init_fd, PollFlags::IN),
             PollFd::new(&kept.listener, accept_flags(callers.len())),
         ];
         fds.extend(callers.iter().map(|caller| PollFd::new(caller, PollFlags::IN)));
-        let timeout = watch.period().map(timespec);
+        let timeout = [watch.period(), Some(backstop.left())]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(timespec);
         let polled = poll(&mut fds, timeout.as_ref());
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
@@ -43,9 +50,14 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
         }
         if ready[0] {
             return match at_end {
-                Some(epoch) => removed_at_end(&kept, epoch, &callers),
+                Some(epoch) => removed_at_end(&kept, epoch, &callers, watch.verdict()),
                 None => ended_by_itself(&kept, watch.verdict()),
             };
+        }
+        if backstop.is_overdue(&kept) {
+            watch.overrule(How::Deadline);
+            let _ = pidfd_send_signal(&kept.init_fd, Signal::KILL);
+            continue;
         }
         if watch.is_over_limit(&kept) {
             let _ = pidfd_send_signal(&kept.init_fd, Signal::KILL);
@@ -58,7 +70,7 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
                 continue;
             }
             match wire::recv_json::<ToShim>(callers[index].as_fd()) {
-                Ok(Some(ToShim::Destroy { epoch })) => match destroy(&kept, epoch) {
+                Ok(Some(ToShim::Destroy { epoch })) => match destroy(&kept, epoch, None) {
                     Ok(answer) => {
                         let _ = wire::send_json(callers[index].as_fd(), &answer);
                         return 0;
@@ -89,6 +101,60 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
         {
             callers.push(socket);
         }
+    }
+}
+
+/// A second guard of the deadline, for a pid 1 that cannot act on its own, stopped from outside say. It knows no deadline
+/// but what pid 1 told it last, so it asks before it acts.
+struct Backstop {
+    /// Time since boot.
+    look_at: Duration,
+}
+
+/// What pid 1 may be late by.
+const GRACE: Duration = Duration::from_secs(5);
+/// What its answer may take.
+const ANSWER: Duration = Duration::from_secs(2);
+
+impl Backstop {
+    fn new(kept: &Kept) -> Backstop {
+        Backstop {
+            look_at: identity::boottime() + until(kept.answer.deadline_ms) + GRACE,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.look_at.saturating_sub(identity::boottime())
+    }
+
+    /// Whether its time passed and pid 1 does not answer; moves on when the deadline was moved.
+    fn is_overdue(&mut self, kept: &Kept) -> bool {
+        if !self.left().is_zero() {
+            return false;
+        }
+        match ask_deadline(kept) {
+            Some(deadline_ms) => {
+                self.look_at = identity::boottime() + until(deadline_ms) + GRACE;
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+fn until(deadline_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(deadline_ms.saturating_sub(identity::unix_ms())).unwrap_or(0))
+}
+
+fn ask_deadline(kept: &Kept) -> Option<i64> {
+    let socket = socket::connect_now(&kept.home.path, "init.sock").ok()?;
+    exec_wire::send(socket.as_fd(), &ToInit::Ping, &[]).ok()?;
+    if !wire::wait_readable(socket.as_fd(), ANSWER).ok()? {
+        return None;
+    }
+    match wire::recv_json::<ExecReply>(socket.as_fd()) {
+        Ok(Some(ExecReply::Alive { deadline_ms })) => Some(deadline_ms),
+        _ => None,
     }
 }
 
@@ -129,9 +195,12 @@ fn end(kept: &Kept) -> (Usage, Option<ChildEnd>) {
     (usage, reaped.map(|reaped| reaped.end))
 }
 
-fn destroy(kept: &Kept, epoch: u64) -> Result<FromShim, FromShim> {
+/// Removes it; `by_itself`: it has ended already, and this is what the watchdog says of it.
+fn destroy(kept: &Kept, epoch: u64, by_itself: Option<Option<How>>) -> Result<FromShim, FromShim> {
     let highest = fence::check(&kept.layout, &kept.intent.spec.id, epoch).map_err(FromShim::Refused)?;
-    let (usage, _) = end(kept);
+    let oom = cgroup::oom_kills(&kept.intent.cgroups);
+    let (usage, exit) = end(kept);
+    let ended = by_itself.and_then(|verdict| how(exit, verdict, oom));
     if epoch > highest
         && let Err(error) = fence::leave(&kept.layout, &kept.intent.spec.id, epoch)
     {
@@ -142,12 +211,12 @@ fn destroy(kept: &Kept, epoch: u64) -> Result<FromShim, FromShim> {
     let (home, id) = (&kept.home, &kept.intent.spec.id);
     let mut report = reap::remove_ended(&kept.layout, home, id, Some(&kept.intent), process);
     report.items.push(namespaces_gone());
-    Ok(FromShim::Destroyed { report, usage })
+    Ok(FromShim::Destroyed { report, usage, ended })
 }
 
 /// Pid 1 ended, and its removal was asked for already. Everyone who is connected hears of it: whoever asked waits.
-fn removed_at_end(kept: &Kept, epoch: u64, callers: &[OwnedFd]) -> i32 {
-    let (Ok(answer) | Err(answer)) = destroy(kept, epoch);
+fn removed_at_end(kept: &Kept, epoch: u64, callers: &[OwnedFd], verdict: Option<How>) -> i32 {
+    let (Ok(answer) | Err(answer)) = destroy(kept, epoch, Some(verdict));
     for caller in callers {
         let _ = wire::send_json(caller.as_fd(), &answer);
     }
@@ -169,19 +238,23 @@ fn namespaces_gone() -> CleanupItem {
     }
 }
 
+/// How pid 1 came to end by itself; `None`: its last command had ended.
+fn how(exit: Option<ChildEnd>, verdict: Option<How>, oom: u64) -> Option<How> {
+    match (exit, verdict) {
+        (_, Some(how)) => Some(how),
+        (Some(ChildEnd::Code(EXIT_DEADLINE)), None) => Some(How::Deadline),
+        (Some(ChildEnd::Code(0)), None) => None,
+        (_, None) if oom > 0 => Some(How::OutOfMemory),
+        _ => Some(How::Killed),
+    }
+}
+
 /// Pid 1 ended without a caller: removes what is left, and leaves a note of how it ended for the next one who looks.
 fn ended_by_itself(kept: &Kept, verdict: Option<How>) -> i32 {
     let oom = cgroup::oom_kills(&kept.intent.cgroups);
     let (usage, exit) = end(kept);
-    let how = match (exit, verdict) {
-        (_, Some(how)) => how,
-        (Some(ChildEnd::Code(EXIT_DEADLINE)), None) => How::Deadline,
-        (_, None) if oom > 0 => How::OutOfMemory,
-        _ => How::Killed,
-    };
     let note = EndedRecord {
-        how,
-        at_ms: identity::unix_ms(),
+        how: how(exit, verdict, oom).unwrap_or(How::Killed),
         usage,
     };
     // The note first: whoever sees the sandbox gone finds out why.

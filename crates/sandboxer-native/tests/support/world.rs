@@ -112,10 +112,11 @@ impl World {
 
     /// Removes it and looks at the report.
     pub(crate) fn destroy(&self, id: &str, epoch: u64) -> Result<(), String> {
-        let (report, _) = self
+        let report = self
             .runtime
             .destroy(id, epoch, None, PATIENCE)
-            .map_err(|error| format!("destroy {id}: {error}"))?;
+            .map_err(|error| format!("destroy {id}: {error}"))?
+            .report;
         let left = report.leftovers();
         if left.is_empty() {
             Ok(())

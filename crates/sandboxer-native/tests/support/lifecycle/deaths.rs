@@ -113,7 +113,9 @@ pub(crate) fn keeper_hangs(world: &World) -> Result<(), String> {
     let start = Instant::now();
     let removed = world.runtime.destroy(&spec.id, 1, None, Duration::from_secs(4));
     let took = start.elapsed();
-    let (report, _) = removed.map_err(|error| format!("the removal failed after {took:?}: {error}"))?;
+    let report = removed
+        .map_err(|error| format!("the removal failed after {took:?}: {error}"))?
+        .report;
     ensure(report.leftovers().is_empty(), format!("{:?}", report.leftovers()))?;
     ensure(took < Duration::from_secs(6), format!("it took {took:?}"))?;
     ensure(

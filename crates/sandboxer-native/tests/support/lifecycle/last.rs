@@ -54,16 +54,20 @@ pub(crate) fn ends_it(world: &World) -> Result<(), String> {
     let exit = start(world, &spec.id, "sleep 100 & exit 3")?.wait();
     ensure(exit == Exit::Code(3), format!("{exit:?}"))?;
     until_absent(world, &spec.id)?;
-    let (report, usage) = world
+    let removed = world
         .runtime
         .destroy(&spec.id, 1, Some(keeper), PATIENCE)
         .map_err(text)?;
+    let report = removed.report;
     ensure(report.verified == Presence::Absent, format!("{report:?}"))?;
     ensure(
         report.items.iter().any(|item| item.kind == "process" && item.found),
         format!("the receipt is not the keeper's: {report:?}"),
     )?;
-    ensure(usage.is_some(), "the receipt does not tell the use")
+    ensure(
+        removed.usage.is_some() && removed.ended.is_none(),
+        "the receipt does not tell the use, or tells of another end",
+    )
 }
 
 pub(crate) fn loses_its_caller(world: &World) -> Result<(), String> {
@@ -78,10 +82,11 @@ pub(crate) fn without_keeper(world: &World) -> Result<(), String> {
     raw::kill(pid, libc::SIGKILL).map_err(|errno| format!("kill: errno {errno}"))?;
     let exit = start(world, &spec.id, "exit 4")?.wait();
     ensure(exit == Exit::Code(4), format!("{exit:?}"))?;
-    let (report, _) = world
+    let removed = world
         .runtime
         .destroy(&spec.id, 1, Some(keeper), PATIENCE)
         .map_err(text)?;
+    let report = removed.report;
     ensure(report.verified == Presence::Absent, format!("{report:?}"))?;
     until_absent(world, &spec.id)
 }
@@ -106,10 +111,11 @@ pub(crate) fn of_an_old_owner(world: &World) -> Result<(), String> {
 pub(crate) fn is_interrupted(world: &World) -> Result<(), String> {
     let (spec, keeper, _) = told(world)?;
     let mut running = start(world, &spec.id, "sleep 100")?;
-    let (report, _) = world
+    let removed = world
         .runtime
         .destroy(&spec.id, 1, Some(keeper), PATIENCE)
         .map_err(text)?;
+    let report = removed.report;
     ensure(report.verified == Presence::Absent, format!("{report:?}"))?;
     ensure(running.wait() == Exit::SandboxGone, "the command outlived its sandbox")?;
     until_absent(world, &spec.id)

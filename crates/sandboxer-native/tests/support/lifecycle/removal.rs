@@ -315,9 +315,10 @@ fn make_use_remove(runtime: &Runtime, spec: &LaunchSpec) -> Result<(), String> {
         .map_err(|error| format!("exec: {error}"))?
         .wait();
     ensure(exit == Exit::Code(0), format!("{exit:?}"))?;
-    let (report, _) = runtime
+    let report = runtime
         .destroy(&spec.id, 1, None, Duration::from_secs(30))
-        .map_err(|error| format!("destroy: {error}"))?;
+        .map_err(|error| format!("destroy: {error}"))?
+        .report;
     ensure(report.leftovers().is_empty(), format!("{:?}", report.leftovers()))
 }
 
