@@ -70,7 +70,7 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
                 continue;
             }
             match wire::recv_json::<ToShim>(callers[index].as_fd()) {
-                Ok(Some(ToShim::Destroy { epoch })) => match destroy(&kept, epoch, None) {
+                Ok(Some(ToShim::Destroy { epoch })) => match destroy(&kept, epoch, EndWas::NotSeen, watch.verdict()) {
                     Ok(answer) => {
                         let _ = wire::send_json(callers[index].as_fd(), &answer);
                         return 0;
@@ -195,12 +195,24 @@ fn end(kept: &Kept) -> (Usage, Option<ChildEnd>) {
     (usage, reaped.map(|reaped| reaped.end))
 }
 
-/// Removes it; `by_itself`: it has ended already, and this is what the watchdog says of it.
-fn destroy(kept: &Kept, epoch: u64, by_itself: Option<Option<How>>) -> Result<FromShim, FromShim> {
+/// Whether its end was seen before its removal.
+#[derive(Clone, Copy)]
+enum EndWas {
+    Seen,
+    NotSeen,
+}
+
+/// Removes it, and tells how it had ended before that, if it had.
+fn destroy(kept: &Kept, epoch: u64, end_was: EndWas, verdict: Option<How>) -> Result<FromShim, FromShim> {
     let highest = fence::check(&kept.layout, &kept.intent.spec.id, epoch).map_err(FromShim::Refused)?;
     let oom = cgroup::oom_kills(&kept.intent.cgroups);
     let (usage, exit) = end(kept);
-    let ended = by_itself.and_then(|verdict| how(exit, verdict, oom));
+    let ended = match (end_was, exit) {
+        (EndWas::Seen, exit) => how(exit, verdict, oom),
+        // It was on its way out when its end was asked for: it closes its doors before it is seen to end.
+        (EndWas::NotSeen, Some(ChildEnd::Code(EXIT_DEADLINE))) => Some(How::Deadline),
+        (EndWas::NotSeen, _) => verdict,
+    };
     if epoch > highest
         && let Err(error) = fence::leave(&kept.layout, &kept.intent.spec.id, epoch)
     {
@@ -216,7 +228,7 @@ fn destroy(kept: &Kept, epoch: u64, by_itself: Option<Option<How>>) -> Result<Fr
 
 /// Pid 1 ended, and its removal was asked for already. Everyone who is connected hears of it: whoever asked waits.
 fn removed_at_end(kept: &Kept, epoch: u64, callers: &[OwnedFd], verdict: Option<How>) -> i32 {
-    let (Ok(answer) | Err(answer)) = destroy(kept, epoch, Some(verdict));
+    let (Ok(answer) | Err(answer)) = destroy(kept, epoch, EndWas::Seen, verdict);
     for caller in callers {
         let _ = wire::send_json(caller.as_fd(), &answer);
     }

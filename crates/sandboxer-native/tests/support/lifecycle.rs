@@ -35,6 +35,16 @@ pub(crate) const CASES: &[Case] = &[
     case("deadline_holds_alone", deaths::deadline_holds_alone),
     case("deadline_leaves_a_note", deaths::deadline_leaves_a_note),
     case("deadline_moves", deaths::deadline_moves),
+    case(
+        "deadline_holds_when_pid1_is_held_up",
+        deaths::deadline_holds_when_held_up,
+    ),
+    case(
+        "deadline_holds_when_pid1_is_stopped",
+        deaths::deadline_holds_when_stopped,
+    ),
+    case("made_again_after_its_end", deaths::made_again_after_its_end),
+    case("directory_taken_away", removal::directory_taken_away),
     case("launch_twice_is_once", removal::launch_twice_is_once),
     case("older_epochs_are_fenced", removal::older_epochs_are_fenced),
     case("half_made_states_go", removal::half_made_states_go),

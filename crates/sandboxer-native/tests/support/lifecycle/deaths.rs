@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use sandboxer_model::cleanup::Presence;
-use sandboxer_native::runtime::Exit;
+use sandboxer_native::runtime::{Command, CommandIo, Exit};
 use sandboxer_native::spec::{Access, How, LaunchSpec, Launched};
 
 use super::super::raw;
@@ -304,4 +304,65 @@ pub(crate) fn deadline_moves(world: &World) -> Result<(), String> {
         "another end is noted",
     )?;
     world.destroy(&spec.id, 1)
+}
+
+/// A command that stops whatever it may signal also stops the next one before it becomes a program, and pid 1 waits for
+/// that. The deadline does not.
+pub(crate) fn deadline_holds_when_held_up(world: &World) -> Result<(), String> {
+    let mut spec = world.spec();
+    spec.ttl_secs = 2;
+    let launched = world.launch(&spec, Start::Copy)?;
+    let stop = argv(&["sh", "-c", "while :; do kill -STOP -1; done"]);
+    world.start(&spec.id, &stop, CommandIo::Detached)?;
+    // It answers, or it is held up for good: either way it ends in time.
+    for _ in 0..3 {
+        let (runtime, id) = (world.runtime.clone(), spec.id.clone());
+        std::thread::spawn(move || {
+            let command = Command {
+                argv: argv(&["true"]),
+                env: Vec::new(),
+                cwd: None,
+                io: CommandIo::Detached,
+                last: false,
+            };
+            let _ = runtime.exec(&id, command);
+        });
+    }
+    wait_until("its end", PATIENCE, || gone(launched.init_pid()))?;
+    world.destroy(&spec.id, 1)?;
+    is_absent(world, &spec.id)
+}
+
+pub(crate) fn deadline_holds_when_stopped(world: &World) -> Result<(), String> {
+    let mut spec = world.spec();
+    spec.ttl_secs = 1;
+    let launched = world.launch(&spec, Start::Copy)?;
+    raw::kill(launched.init_pid(), libc::SIGSTOP).map_err(|errno| format!("stop: errno {errno}"))?;
+    wait_until("its end", PATIENCE, || gone(launched.init_pid()))?;
+    wait_until("the note", PATIENCE, || {
+        world.runtime.observe(&spec.id).ended == Some(How::Deadline)
+    })?;
+    world.destroy(&spec.id, 1)
+}
+
+pub(crate) fn made_again_after_its_end(world: &World) -> Result<(), String> {
+    for keeper_too in [false, true] {
+        let mut spec = world.spec();
+        let first = world.launch(&spec, Start::Copy)?;
+        if keeper_too {
+            kill(first.shim_pid())?;
+        }
+        kill(first.init_pid())?;
+        wait_until("its end", PATIENCE, || gone(first.init_pid()) && gone(first.shim_pid()))?;
+        spec.epoch += 1;
+        let again = world.launch(&spec, Start::Copy)?;
+        ensure(again.init_pid() != first.init_pid(), "it was not made again")?;
+        let observed = world.runtime.observe(&spec.id);
+        ensure(observed.alive && observed.ended.is_none(), format!("{observed:?}"))?;
+        let ran = world.run(&spec.id, &argv(&["sh", "-c", "exit 5"]))?;
+        ensure(ran.exit == Exit::Code(5), format!("{:?}", ran.exit))?;
+        world.destroy(&spec.id, 2)?;
+        is_absent(world, &spec.id)?;
+    }
+    Ok(())
 }

@@ -360,3 +360,23 @@ pub(crate) fn eight_launches_of_one(world: &World) -> Result<(), String> {
     world.destroy(&spec.id, 1)?;
     wait_until("its end", PATIENCE, || raw::kill(pids[0], 0) == Err(libc::ESRCH)).map(|_| ())
 }
+
+/// Whoever deletes a directory does not delete what runs: it is not called absent, and is removed.
+pub(crate) fn directory_taken_away(world: &World) -> Result<(), String> {
+    let spec = world.spec();
+    let launched = world.launch(&spec, Start::Copy)?;
+    std::fs::remove_dir_all(spec.root.join("sb").join(&spec.id)).map_err(|error| error.to_string())?;
+    let observed = world.runtime.observe(&spec.id);
+    if observed.presence == Presence::Absent {
+        // Without control groups nothing on the machine bears its id.
+        raw::kill(launched.init_pid(), libc::SIGKILL).map_err(|errno| format!("kill: errno {errno}"))?;
+    }
+    world.destroy(&spec.id, 1)?;
+    wait_until("its end", PATIENCE, || {
+        !std::path::Path::new(&format!("/proc/{}/root/usr", launched.init_pid())).exists()
+    })?;
+    ensure(
+        world.runtime.observe(&spec.id).presence == Presence::Absent,
+        "something of it is still there",
+    )
+}
