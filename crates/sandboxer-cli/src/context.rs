@@ -186,9 +186,25 @@ impl Context {
     /// The database cannot be used.
     pub(crate) async fn open(&self, extensions: Registry) -> Result<Engine, UserError> {
         let from = self.elapsed();
-        let ids = Arc::new(SystemIds);
-        let store = Store::open(&self.data_dir, Arc::clone(&self.clock), ids.clone()).await?;
+        let store = Store::open(&self.data_dir, Arc::clone(&self.clock), Arc::new(SystemIds)).await?;
         self.timings.note("open the database", from, self.elapsed());
+        Ok(self.over(store, extensions))
+    }
+
+    /// The same for a look only: where there is no database, none is made.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub(crate) async fn open_to_look(&self, extensions: Registry) -> Result<Engine, UserError> {
+        if Store::exists(&self.data_dir) {
+            return self.open(extensions).await;
+        }
+        let store = Store::open_in_memory(Arc::clone(&self.clock), Arc::new(SystemIds)).await?;
+        Ok(self.over(store, extensions))
+    }
+
+    fn over(&self, store: Store, extensions: Registry) -> Engine {
+        let ids = Arc::new(SystemIds);
         let ports = Ports {
             clock: Arc::clone(&self.clock),
             ids,
@@ -197,7 +213,7 @@ impl Context {
             extensions,
             outbound: None,
         };
-        Ok(Engine::new(ports, self.catalog(), Settings::default()))
+        Engine::new(ports, self.catalog(), Settings::default())
     }
 
     fn tell(&self, recovered: &Recovered) {

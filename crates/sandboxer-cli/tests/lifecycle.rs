@@ -190,6 +190,7 @@ fn a_dry_run_touches_nothing() {
     let plan = world
         .run(&["create", "--profile", "profile.native", "--ttl", "90s", "--dry-run"])
         .json();
+    assert!(!world.data.exists(), "a dry run made a data directory");
     assert_eq!(plan["extension_id"], "ext.native");
     assert_eq!(plan["ttl"], "90s");
     assert!(plan["profile_digest"].as_str().unwrap().starts_with("blake3:"));

@@ -229,7 +229,10 @@ fn seccomp() -> Check {
 fn controllers(root: bool) -> Vec<Check> {
     let hierarchies = Hierarchies::detect(root);
     let fallback = |resource: &str| match resource {
-        "memory" => (CheckState::Degraded, "measured four times a second by the keeper"),
+        "memory" => (
+            CheckState::Degraded,
+            "what processes have mapped is measured four times a second; what none has mapped is not seen",
+        ),
         "pids" => (CheckState::Ok, "held by RLIMIT_NPROC of the user namespace"),
         _ => (CheckState::Degraded, "whole CPUs by affinity, fractions not at all"),
     };

@@ -1,7 +1,7 @@
 //! The native Linux runtime: a sandbox from kernel features alone, in milliseconds, without a daemon or an image.
 //!
 //! Two processes per sandbox. The *keeper* (module `shim`) runs on the host and cleans up after the sandbox; *pid 1*
-//! (module `init`) runs inside, starts commands and keeps the deadline. Neither is a child of whoever asked for the
+//! (module `init`) runs inside, starts commands and keeps the deadline. Both outlive whoever asked for the
 //! sandbox, and each does its part when the other is dead.
 //!
 //! | module | owns |

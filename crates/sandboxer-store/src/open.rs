@@ -74,7 +74,12 @@ impl Store {
         }
     }
 
-    /// A store that lives as long as the value, for tests.
+    /// Whether there is a database in this directory. One that cannot be looked for is not said to be missing.
+    pub fn exists(data_dir: &Path) -> bool {
+        !is_missing(&data_dir.join(FILE))
+    }
+
+    /// A store that lives as long as the value, for tests and for plans that touch nothing.
     ///
     /// # Errors
     /// Those of SQLite.
@@ -226,6 +231,8 @@ fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), StoreE
     }
     let id = InstallationId::from_uuid(ids.uuid());
     let draft = Draft(data_dir.join(format!("{FILE}.{id}.new")));
+    // What SQLite adds beside it gets the same mode.
+    private_file(&draft.0).map_err(unavailable)?;
     let made = (|| {
         let sqlite = open_file(&draft.0, FLAGS | OpenFlags::SQLITE_OPEN_CREATE)?;
         sqlite.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
@@ -241,6 +248,18 @@ fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), StoreE
     std::fs::File::open(data_dir)
         .and_then(|dir| dir.sync_all())
         .map_err(unavailable)
+}
+
+/// Makes a file that only its owner can read, whatever directory it is in.
+#[expect(clippy::disallowed_methods, reason = "this crate is the port")]
+fn private_file(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
 }
 
 /// A database in the making; its names go when it is dropped, whether it was linked to its place or not.

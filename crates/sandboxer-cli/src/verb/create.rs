@@ -23,7 +23,7 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
     };
     let request = recipe::request(context, args.recipe, if_abandoned)?;
     if args.dry_run {
-        let engine = context.open(context.extensions(Warm::No)?).await?;
+        let engine = context.open_to_look(context.extensions(Warm::No)?).await?;
         print_plan(context, &engine.plan(&request).await?)?;
         return Ok(0);
     }

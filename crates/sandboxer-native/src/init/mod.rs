@@ -183,7 +183,7 @@ fn namespace_mechanisms(rootful: bool) -> Vec<Mechanism> {
     };
     let users = if rootful {
         format!(
-            "commands run as uid {INSIDE_UID} inside, a host id that no other sandbox has, without any right on the host"
+            "commands run as uid {INSIDE_UID} inside, a host id that no other sandbox of this installation has, without any right on the host"
         )
     } else {
         format!(

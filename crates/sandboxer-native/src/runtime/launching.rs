@@ -1,6 +1,7 @@
 //! Making a sandbox: finding a keeper for it, and waiting until it is ready.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use sandboxer_model::isolation::Limit;
@@ -10,7 +11,7 @@ use crate::error::{Kind, NativeError, Tried};
 use crate::fence;
 use crate::layout::Home;
 use crate::shim;
-use crate::spec::{FromShim, LaunchSpec, Launched, ToShim};
+use crate::spec::{Access, FromShim, LaunchSpec, Launched, ToShim};
 use crate::wire;
 
 /// Longest wait for a sandbox to be made; the keeper itself gives up earlier.
@@ -202,6 +203,11 @@ impl Runtime {
     }
 }
 
+fn is_readable(dir: &Path) -> bool {
+    use rustix::fs::Access;
+    rustix::fs::access(dir, Access::READ_OK | Access::EXEC_OK).is_ok()
+}
+
 /// Refuses a workspace that is not a directory.
 fn check_source(spec: &LaunchSpec) -> Result<(), NativeError> {
     match &spec.workspace.source {
@@ -210,6 +216,11 @@ fn check_source(spec: &LaunchSpec) -> Result<(), NativeError> {
             format!("the workspace {} is not a directory", source.display()),
         )
         .hint("give an existing directory: --input repo=DIR")),
+        Some(source) if spec.workspace.access != Access::None && !is_readable(source) => Err(NativeError::new(
+            Kind::Invalid,
+            format!("the workspace {} cannot be read by you", source.display()),
+        )
+        .hint("give a directory whose files you may list and read")),
         _ => Ok(()),
     }
 }

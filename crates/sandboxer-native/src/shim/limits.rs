@@ -53,7 +53,8 @@ pub(crate) fn plan(spec: &LaunchSpec, hierarchies: &Hierarchies) -> Result<Limit
             watched.memory_mb = Some(mb);
             (
                 EnforcedBy::Watchdog,
-                "no memory controller is available: measured four times a second, ended when over",
+                "no memory controller is available: what processes have mapped is measured four times a second, and ended when over; \
+                 what none has mapped, such as a memory file or a full socket, is not seen",
             )
         }
         (Some(_), holder) => (holder, "files kept in memory count too"),
