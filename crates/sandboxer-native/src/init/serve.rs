@@ -1,5 +1,6 @@
-//! Pid 1's loop: takes commands and reaps what ended. Beside it a thread does nothing but wait for the deadline: a command
-//! can hold up the loop (it is stopped before it becomes a program, say), and must not hold up the deadline.
+//! Pid 1's loop: takes commands, reaps what ended, and ends everything when the deadline passes. From the first command on
+//! a thread waits for the deadline too: a command can hold up the loop (it stops the next one before that becomes a
+//! program, say), and must not hold up the deadline.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -70,6 +71,8 @@ struct Connection {
 }
 
 struct Server {
+    /// The thread that waits for the deadline runs.
+    guarded: bool,
     session: Session,
     link: OwnedFd,
     listener: OwnedFd,
@@ -83,8 +86,8 @@ const MAX_CONNECTIONS: usize = 512;
 /// Serves until the deadline. Its end ends every process of the sandbox.
 pub(crate) fn run(session: Session, link: OwnedFd, listener: OwnedFd) -> ! {
     close_everything_else([&session.signals, &session.timer, &link, &listener]);
-    guard(&session);
     let mut server = Server {
+        guarded: false,
         session,
         link,
         listener,
@@ -96,30 +99,29 @@ pub(crate) fn run(session: Session, link: OwnedFd, listener: OwnedFd) -> ! {
     }
 }
 
-/// Starts the thread that ends everything when the deadline passes.
-fn guard(session: &Session) {
+/// Starts the thread that ends everything when the deadline passes; whether it runs. While commands take every process
+/// there may be, it cannot be started, and no command that could hold up the loop can be either.
+fn guard(session: &Session) -> bool {
     let timer = session.timer.try_clone();
     let started = timer.and_then(|timer| {
         std::thread::Builder::new()
             .name("deadline".to_owned())
             .stack_size(SMALL_STACK)
-            .spawn(move || wait_for_deadline(&timer))
+            .spawn(move || {
+                loop {
+                    let mut fds = [PollFd::new(&timer, PollFlags::IN)];
+                    let _ = poll(&mut fds, None);
+                    end_if_due(&timer);
+                }
+            })
     });
-    // Without it nothing would hold the deadline: better no sandbox. The keeper takes note of the end.
-    if started.is_err() {
-        sys::exit_now(1);
-    }
+    started.is_ok()
 }
 
-fn wait_for_deadline(timer: &OwnedFd) -> ! {
-    loop {
-        let mut fds = [PollFd::new(timer, PollFlags::IN)];
-        let _ = poll(&mut fds, None);
-        let mut expirations = [0u8; 8];
-        // A deadline that was moved since the look cannot be read: whoever moved it was told so.
-        if rustix::io::read(timer, &mut expirations).is_ok() {
-            sys::exit_now(i32::from(EXIT_DEADLINE));
-        }
+/// A deadline that was moved since the look cannot be read: whoever moved it was told so.
+fn end_if_due(timer: &OwnedFd) {
+    if rustix::io::read(timer, &mut [0u8; 8]).is_ok() {
+        sys::exit_now(i32::from(EXIT_DEADLINE));
     }
 }
 
@@ -144,6 +146,7 @@ impl Server {
         let mut fds = vec![
             PollFd::new(&self.session.signals, PollFlags::IN),
             PollFd::new(&self.listener, self.accept_flags()),
+            PollFd::new(&self.session.timer, PollFlags::IN),
         ];
         // A hung-up link stays readable for ever: it leaves the list once seen.
         let link = if self.link_open {
@@ -169,7 +172,10 @@ impl Server {
             while matches!(rustix::io::read(&self.session.signals, &mut drain), Ok(n) if n > 0) {}
             self.reap();
         }
-        if fixed == 3 && ready[2] && !matches!(wire::recv(self.link.as_fd()), Ok(Some(_))) {
+        if ready[2] {
+            end_if_due(&self.session.timer);
+        }
+        if fixed == 4 && ready[3] && !matches!(wire::recv(self.link.as_fd()), Ok(Some(_))) {
             self.link_open = false;
         }
         for (key, _) in order.iter().zip(&ready[fixed..]).filter(|(_, ready)| **ready) {
@@ -228,7 +234,10 @@ impl Server {
             ToInit::Exec(spec) if connection.command.is_none() => {
                 let last = spec.last;
                 let keep_when_caller_leaves = spec.stdio == Stdio::Detached;
-                match command::start(&spec, fds, socket) {
+                let started = command::start(&spec, fds, socket);
+                // The first command finds nobody inside who could hold it up.
+                self.guarded = self.guarded || guard(&self.session);
+                match started {
                     Ok(pid) => {
                         if !keep_when_caller_leaves && let Some(connection) = self.connections.get_mut(&key) {
                             connection.command = Some(pid);
