@@ -286,6 +286,23 @@ impl World {
     }
 }
 
+/// Starts a command that reads and prints nothing.
+pub(crate) fn start_quietly(runtime: &Runtime, id: &str, argv: Vec<Vec<u8>>, last: bool) -> Result<Running, String> {
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(|error| error.to_string())?;
+    let command = Command {
+        argv,
+        env: Vec::new(),
+        cwd: None,
+        io: CommandIo::Pipes([null.as_fd(), null.as_fd(), null.as_fd()]),
+        last,
+    };
+    runtime.exec(id, command).map_err(|error| format!("exec: {error}"))
+}
+
 /// The command line of a probe inside.
 pub(crate) fn probe_argv(name: &str, weak: bool, words: &[String]) -> Vec<Vec<u8>> {
     [

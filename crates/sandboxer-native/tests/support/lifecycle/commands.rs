@@ -1,13 +1,12 @@
 //! Commands: how they end, and with whom.
 
 use std::io::{BufRead, Read};
-use std::os::fd::AsFd;
 
 use sandboxer_native::Kind;
 use sandboxer_native::runtime::{Command, CommandIo, Exit};
 
 use super::super::outcome::Outcome;
-use super::super::world::{PATIENCE, Start, World, probe_argv, wait_until};
+use super::super::world::{PATIENCE, Start, World, probe_argv, start_quietly, wait_until};
 use super::deaths::victim;
 use super::ensure;
 
@@ -25,22 +24,8 @@ pub(crate) fn fifty_at_once(world: &World) -> Result<(), String> {
     world.launch(&spec, Start::Program)?;
     let (runtime, id) = (&world.runtime, &spec.id);
     let one = |code: u8| -> Result<(), String> {
-        let null = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .map_err(text)?;
-        let command = Command {
-            last: false,
-            argv: argv(&["sh", "-c", &format!("exit {code}")]),
-            env: Vec::new(),
-            cwd: None,
-            io: CommandIo::Pipes([null.as_fd(), null.as_fd(), null.as_fd()]),
-        };
-        let exit = runtime
-            .exec(id, command)
-            .map_err(|error| format!("exec {code}: {error}"))?
-            .wait();
+        let command = argv(&["sh", "-c", &format!("exit {code}")]);
+        let exit = start_quietly(runtime, id, command, false)?.wait();
         ensure(exit == Exit::Code(code), format!("{code}: {exit:?}"))
     };
     std::thread::scope(|scope| {

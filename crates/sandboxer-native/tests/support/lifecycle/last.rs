@@ -1,14 +1,12 @@
 //! A command after which nothing is wanted: the sandbox ends with it, and its keeper begins the removal.
 
-use std::os::fd::AsFd;
-
 use sandboxer_model::cleanup::Presence;
 use sandboxer_native::Spare;
-use sandboxer_native::runtime::{Command, CommandIo, Exit, Keeper, Running};
+use sandboxer_native::runtime::{Exit, Keeper, Removed, Running};
 use sandboxer_native::spec::LaunchSpec;
 
 use super::super::raw;
-use super::super::world::{PATIENCE, World, wait_until};
+use super::super::world::{PATIENCE, World, start_quietly, wait_until};
 use super::ensure;
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -26,19 +24,18 @@ fn told(world: &World) -> Result<(LaunchSpec, Keeper, i32), String> {
 }
 
 fn start(world: &World, id: &str, script: &str) -> Result<Running, String> {
-    let null = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map_err(text)?;
-    let command = Command {
-        argv: ["sh", "-c", script].map(|word| word.as_bytes().to_vec()).into(),
-        env: Vec::new(),
-        cwd: None,
-        io: CommandIo::Pipes([null.as_fd(), null.as_fd(), null.as_fd()]),
-        last: true,
-    };
-    world.runtime.exec(id, command).map_err(text)
+    let argv = ["sh", "-c", script].map(|word| word.as_bytes().to_vec());
+    start_quietly(&world.runtime, id, argv.into(), true)
+}
+
+/// Removes it, and checks the receipt.
+fn remove(world: &World, id: &str, keeper: Keeper) -> Result<Removed, String> {
+    let removed = world.runtime.destroy(id, 1, Some(keeper), PATIENCE).map_err(text)?;
+    ensure(
+        removed.report.verified == Presence::Absent,
+        format!("{:?}", removed.report),
+    )?;
+    Ok(removed)
 }
 
 fn until_absent(world: &World, id: &str) -> Result<(), String> {
@@ -58,12 +55,8 @@ fn ends_it_once(world: &World) -> Result<(), String> {
     // What it leaves running goes too.
     let exit = start(world, &spec.id, "sleep 100 & exit 3")?.wait();
     ensure(exit == Exit::Code(3), format!("{exit:?}"))?;
-    let removed = world
-        .runtime
-        .destroy(&spec.id, 1, Some(keeper), PATIENCE)
-        .map_err(text)?;
+    let removed = remove(world, &spec.id, keeper)?;
     let report = removed.report;
-    ensure(report.verified == Presence::Absent, format!("{report:?}"))?;
     ensure(
         ["process", "namespaces", "directory"]
             .iter()
@@ -88,12 +81,7 @@ pub(crate) fn without_keeper(world: &World) -> Result<(), String> {
     raw::kill(pid, libc::SIGKILL).map_err(|errno| format!("kill: errno {errno}"))?;
     let exit = start(world, &spec.id, "exit 4")?.wait();
     ensure(exit == Exit::Code(4), format!("{exit:?}"))?;
-    let removed = world
-        .runtime
-        .destroy(&spec.id, 1, Some(keeper), PATIENCE)
-        .map_err(text)?;
-    let report = removed.report;
-    ensure(report.verified == Presence::Absent, format!("{report:?}"))?;
+    remove(world, &spec.id, keeper)?;
     until_absent(world, &spec.id)
 }
 
@@ -117,12 +105,7 @@ pub(crate) fn of_an_old_owner(world: &World) -> Result<(), String> {
 pub(crate) fn is_interrupted(world: &World) -> Result<(), String> {
     let (spec, keeper, _) = told(world)?;
     let mut running = start(world, &spec.id, "sleep 100")?;
-    let removed = world
-        .runtime
-        .destroy(&spec.id, 1, Some(keeper), PATIENCE)
-        .map_err(text)?;
-    let report = removed.report;
-    ensure(report.verified == Presence::Absent, format!("{report:?}"))?;
+    remove(world, &spec.id, keeper)?;
     ensure(running.wait() == Exit::SandboxGone, "the command outlived its sandbox")?;
     until_absent(world, &spec.id)
 }

@@ -10,7 +10,7 @@ use sandboxer_native::spec::LaunchSpec;
 
 use super::super::raw;
 use super::super::trial::Mode;
-use super::super::world::{PATIENCE, Start, World, wait_until};
+use super::super::world::{PATIENCE, Start, World, start_quietly, wait_until};
 use super::ensure;
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -295,25 +295,9 @@ pub(crate) fn namespaces_and_groups_end(world: &World) -> Result<(), String> {
 }
 
 fn make_use_remove(runtime: &Runtime, spec: &LaunchSpec) -> Result<(), String> {
-    use sandboxer_native::runtime::{Command, CommandIo, Exit};
-    use std::os::fd::AsFd;
+    use sandboxer_native::runtime::Exit;
     runtime.launch(spec, None).map_err(|error| format!("launch: {error}"))?;
-    let null = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map_err(text)?;
-    let command = Command {
-        last: false,
-        argv: vec![b"true".to_vec()],
-        env: Vec::new(),
-        cwd: None,
-        io: CommandIo::Pipes([null.as_fd(), null.as_fd(), null.as_fd()]),
-    };
-    let exit = runtime
-        .exec(&spec.id, command)
-        .map_err(|error| format!("exec: {error}"))?
-        .wait();
+    let exit = start_quietly(runtime, &spec.id, vec![b"true".to_vec()], false)?.wait();
     ensure(exit == Exit::Code(0), format!("{exit:?}"))?;
     let report = runtime
         .destroy(&spec.id, 1, None, Duration::from_secs(30))
