@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sandboxer_model::cleanup::{CleanupReport, Presence};
 use sandboxer_model::duration::Span;
+use sandboxer_model::host::{HostSnapshot, ProvisionDelta};
 use sandboxer_model::id::{InstallationId, OperationId, SandboxId};
 use sandboxer_model::isolation::{IsolationReport, Limit};
 use sandboxer_model::money::{Quote, Usage};
@@ -87,6 +88,19 @@ pub struct Ready {
     pub isolation: IsolationReport,
     /// The deadline its own guard keeps, where there is one.
     pub guard_deadline: Option<Timestamp>,
+    /// What making it changed on its host, for backends that have hosts.
+    pub delta: Option<ProvisionDelta>,
+}
+
+/// What a host is like, for a backend that has hosts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostProbe {
+    /// What was measured.
+    pub snapshot: HostSnapshot,
+    /// Stable name → what is there, such as `docker` → `20.10.24`.
+    pub facts: BTreeMap<String, String>,
+    /// What sandboxes of this backend would lack on this host; empty: nothing. Each with what to do about it.
+    pub missing: Vec<String>,
 }
 
 /// What is known of one sandbox right now.
@@ -172,8 +186,21 @@ pub trait Extension: Send + Sync {
     /// What is known of one sandbox right now. Being unable to tell is `Presence::Unknown`, not an error.
     async fn observe(&self, call: &Call, target: &Target) -> Observation;
 
-    /// Everything this backend has, ours and foreign.
+    /// Everything this backend has, ours and foreign. A backend with hosts answers per host instead.
     async fn inventory(&self, call: &Call) -> Inventory;
+
+    /// Everything this backend has on one host, ours and foreign.
+    async fn inventory_at(&self, call: &Call, _host: &str) -> Inventory {
+        self.inventory(call).await
+    }
+
+    /// Measures a host and tells whether this backend could use it.
+    ///
+    /// # Errors
+    /// `Unsupported` without hosts, `Invalid`, `Unavailable`, `Timeout`.
+    async fn probe_host(&self, _call: &Call, _host: &str) -> Result<HostProbe, ExtensionError> {
+        Err(ExtensionError::unsupported(&self.manifest().id, "needs_host"))
+    }
 
     /// Starts a command inside.
     ///

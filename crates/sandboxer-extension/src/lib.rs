@@ -23,7 +23,9 @@ pub mod port;
 pub mod registry;
 
 pub use capability::Capabilities;
-pub use contract::{Call, Ended, Extension, Handle, Observation, ProvisionRequest, Ready, Removal, Target, Validation};
+pub use contract::{
+    Call, Ended, Extension, Handle, HostProbe, Observation, ProvisionRequest, Ready, Removal, Target, Validation,
+};
 pub use error::{ErrorKind, ExtensionError, Retry};
 pub use exec::{ExecExit, ExecRequest, ExecSession, ExecStdio, Signaller, WindowSize};
 pub use inventory::{Inventory, InventoryItem};

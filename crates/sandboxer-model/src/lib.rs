@@ -8,6 +8,7 @@
 //! | [`profile`] | the recipe of a sandbox, with every default |
 //! | [`sandbox`] | the public record of one sandbox, its attribution and scope |
 //! | [`lifecycle`] | states, allowed moves, reasons for an end |
+//! | [`host`] | naming a machine, and what was measured on it |
 //! | [`isolation`] | how isolation is enforced, limit by limit |
 //! | [`reachability`] | how a sandbox is reached |
 //! | [`cleanup`] | what a teardown found, removed and verified |
@@ -23,6 +24,7 @@ pub mod document;
 pub mod duration;
 pub mod error;
 pub mod event;
+pub mod host;
 pub mod id;
 pub mod isolation;
 pub mod lifecycle;

@@ -307,6 +307,7 @@ impl Extension for FakeExtension {
                 },
                 isolation: self.report(&profile),
                 guard_deadline: told,
+                delta: None,
             }
         };
         self.after(call, CallName::WaitReady, trouble, ready).await

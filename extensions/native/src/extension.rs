@@ -144,6 +144,7 @@ fn ready(id: &str, launched: &Launched) -> Ready {
             attestations: launched.attestations.clone(),
         },
         guard_deadline: Timestamp::from_millisecond(launched.deadline_ms).ok(),
+        delta: None,
     }
 }
 
