@@ -10,8 +10,10 @@ tell_containers() {
     else
         printf '[]\n' >"$STATE/inspect"
     fi
-    say "inspect $(wc -c <"$STATE/inspect")"
-    cat "$STATE/inspect"
+    # No line break can be inside a value, so one line holds it all.
+    printf 'inspect '
+    tr -d '\n' <"$STATE/inspect"
+    printf '\n'
 }
 
 # One line a container: service, process id, status, exit code, health.
@@ -72,9 +74,10 @@ provision() {
     need timeout tar sha256sum head tee mkfifo
     IFS= read -r _choice || die unavailable "the request did not arrive whole"
     begin
-    printf '%s\n' "$INSTALLATION" >"$STATE/owner" && printf '%s\n' "$_choice" >"$STATE/choice" ||
-        die capacity "cannot write below $STATE: is the host's disk full?"
     pick_compose "$_choice"
+    # Whoever removes it asks the same engine.
+    printf '%s\n' "$INSTALLATION" >"$STATE/owner" && printf '%s\n' "$COMPOSE" >"$STATE/choice" ||
+        die capacity "cannot write below $STATE: is the host's disk full?"
     say "engine $ENGINE $FLAVOUR"
     if ! is_root; then say "lacks root"; fi
     command -v nft >/dev/null 2>&1 || say "lacks nft"
@@ -154,7 +157,6 @@ ready() {
     if guard_lives; then say "guard $(seconds_left)"; else start_guard; say "guard $(seconds_left)"; fi
     snapshot after
     containers_count after
-    say "base $BASE"
     say "user $(id -un 2>/dev/null)"
     say ready
 }
@@ -259,6 +261,8 @@ teardown() {
     IFS= read -r _choice || _choice=
     begin
     how_ended
+    # The engine that made it, unless the caller knows better.
+    if [ -z "$_choice" ] && [ -s "$STATE/choice" ]; then read -r _choice <"$STATE/choice" || _choice=; fi
     pick_compose "$_choice"
     ENDING=removed
     remove || { finish; exit 4; }
