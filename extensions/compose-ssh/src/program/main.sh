@@ -63,16 +63,16 @@ containers_count() {
         say "$1 containers $_all $_own"
 }
 
-# provision … DIGEST BYTES SUBNETS PREFIX TTL NAMES
+# provision … SUBNETS PREFIX TTL NAMES WAIT HEALTH TARGETS
 #
-# We say what we have; the caller answers with `compose LEN`, `wall LEN`, `builds LEN` and their bytes, then the tree if
+# Two lines come first: the compose command (or nothing), and the tree's digest and size (`- 0`: none); they are read when
+# the connection stands, so the caller looks at its tree meanwhile. We say what we have; the caller answers with `compose LEN`, `wall LEN`, `builds LEN` and their bytes, then the tree if
 # we lack it.
 provision() {
-    _digest=$1
-    _bytes=$2
-    _names=$6
+    _names=$4
     need timeout tar sha256sum head tee mkfifo
-    IFS= read -r _choice || die unavailable "the request did not arrive whole"
+    IFS= read -r _choice && IFS=' ' read -r _digest _bytes || die unavailable "the request did not arrive whole"
+    case $_digest in - | [0-9a-f]*) ;; *) die invalid "the digest of the tree is none" ;; esac
     begin
     pick_compose "$_choice"
     # Whoever removes it asks the same engine.
@@ -84,14 +84,14 @@ provision() {
     if logout_kills; then say "lacks guard"; fi
     snapshot before
     containers_count before
-    claim_subnet "$3" "$4"
+    claim_subnet "$1" "$2"
     say "subnet $SUBNET"
     for _name in $(printf '%s' "$_names" | tr ',' ' '); do
         getent ahostsv4 "$_name" 2>/dev/null | awk -v name="$_name" '!seen[$1]++ { print "name", name, $1 }'
     done
     # Until it is ready it has its whole time and what making it may take; then the deadline is set anew.
     open_gate
-    [ -s "$STATE/deadline" ] || set_deadline "$(($5 + 900))"
+    [ -s "$STATE/deadline" ] || set_deadline "$(($3 + 900))"
     shut_gate
     start_guard
     if [ "$_digest" = - ] || has_tree "$_digest" || [ -d "$BASE/$ID" ]; then say "tree have"; else say "tree need"; fi
@@ -361,7 +361,7 @@ shift 6
 case $VERB in
 provision)
     provision "$@"
-    ready "$7" "$8" "$5" "$9"
+    ready "$5" "$6" "$3" "$7"
     finish
     ;;
 ready)
