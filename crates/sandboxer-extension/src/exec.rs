@@ -16,6 +16,8 @@ pub struct ExecRequest {
     pub env: Vec<(String, String)>,
     /// Where to start; the workspace when `None`.
     pub cwd: Option<String>,
+    /// In which service, for backends that have several; `None`: the one that is meant without a name.
+    pub service: Option<String>,
     /// Where its input and output go.
     pub stdio: ExecStdio,
     /// Nothing more is wanted of the sandbox once this command ends: the backend may begin to remove it then, without

@@ -233,13 +233,13 @@ impl Extension for ComposeSshExtension {
 
     async fn exec(
         &self,
-        call: &Call,
+        _: &Call,
         target: &Target,
         request: ExecRequest,
     ) -> Result<Box<dyn ExecSession>, ExtensionError> {
         let plan = Plan::of(target)?;
         let machine = self.machine(target.host.as_deref())?;
-        session::start(&machine, call, self.base_dir(target), target, &plan, request)
+        session::start(&machine, target, &plan, request)
     }
 
     async fn set_deadline(&self, call: &Call, target: &Target, deadline: Timestamp) -> Result<(), ExtensionError> {

@@ -88,6 +88,23 @@ impl Plan {
         self.ready.words()
     }
 
+    /// The service that is meant.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none of this name, or several and none was named.
+    pub(crate) fn service<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ExtensionError> {
+        let all: Vec<&str> = self.services.keys().map(String::as_str).collect();
+        let there = format!("there are: {}", all.join(", "));
+        match named.or(self.default_service.as_deref()) {
+            Some(name) if self.services.contains_key(name) => Ok(name),
+            Some(name) => {
+                Err(ExtensionError::new(ErrorKind::Invalid, format!("the sandbox has no service `{name}`")).hint(there))
+            }
+            None => Err(ExtensionError::new(ErrorKind::Invalid, "the sandbox has several services, and none was named")
+                .hint(format!("name one with --service; {there}"))),
+        }
+    }
+
     /// What the host's answer means.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sandboxer_extension::{Call, ErrorKind, ExtensionError, Handle, ProvisionRequest, Ready, Validation};
 use sandboxer_host::{Machine, quote, tree};
-use sandboxer_model::profile::Trust;
+use sandboxer_model::profile::{Trust, WorkspaceAccess};
 
 use crate::config::{COMPOSE_FILES, Config};
 use crate::extension::{BASE_DIR, Settings, cut_short};
@@ -182,4 +182,183 @@ pub(crate) async fn provision(
     plan.store(&mut handle);
     let ready = plan.ready(settings, machine, &reply)?;
     Ok((handle, ready))
+}
+
+fn scan(repo: &Path) -> Result<tree::Tree, ExtensionError> {
+    Ok(tree::Tree::scan(repo, tree::Limits::default())?)
+}
+
+fn labels(call: &Call, request: &ProvisionRequest) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("dev.sandboxer.sandbox".to_owned(), request.sandbox_id.to_string()),
+        ("dev.sandboxer.installation".to_owned(), call.installation_id.to_string()),
+        ("dev.sandboxer.epoch".to_owned(), call.epoch.0.to_string()),
+        ("dev.sandboxer.profile".to_owned(), request.profile.id.clone()),
+    ])
+}
+
+/// The fresh file, for these addresses.
+fn stack(
+    prepared: &Prepared,
+    base_dir: &str,
+    block: Ipv4Addr,
+    names: &[(String, Ipv4Addr)],
+    labels: &BTreeMap<String, String>,
+) -> Result<Stack, ExtensionError> {
+    let profile = &prepared.request.profile;
+    let id = prepared.request.sandbox_id.as_str();
+    let nowhere = Path::new("/var/empty");
+    let root = prepared.repo.as_deref().unwrap_or(nowhere);
+    let project = match policy::Project::open(root) {
+        Ok(project) => project,
+        // Without a repository nothing is read from it.
+        Err(_) if prepared.repo.is_none() => policy::Project::open(Path::new("/")).map_err(|error| unreadable(root, &error))?,
+        Err(error) => return Err(unreadable(root, &error)),
+    };
+    let compose_file = match (&prepared.config.compose_file, &prepared.repo) {
+        (Some(file), _) => file.clone(),
+        (None, None) => String::new(),
+        (None, Some(repo)) => project.first_of(COMPOSE_FILES).map(str::to_owned).ok_or_else(|| {
+            ExtensionError::new(
+                ErrorKind::Invalid,
+                format!("{} has no Compose file: none of {}", repo.display(), COMPOSE_FILES.join(", ")),
+            )
+            .hint("name it with `--input compose_file=PATH`, or `config.compose_file` in the profile")
+        })?,
+    };
+    let remote_dir = format!("{base_dir}/{id}");
+    let request = policy::Request {
+        project: &project,
+        compose_file: &compose_file,
+        name: id,
+        labels: labels.clone(),
+        limits: policy::Limits {
+            cpu: profile.resources.cpu,
+            memory_mb: profile.resources.memory_mb,
+            pids: profile.resources.pids,
+        },
+        network: policy::NetworkPlan {
+            block,
+            networks: network::MOST_NETWORKS,
+            bridge: network::bridge_prefix(id),
+            egress: match &prepared.leaves {
+                Leaves::Nothing => policy::Egress::Nothing,
+                Leaves::Listed(_) => policy::Egress::Listed(names.to_vec()),
+                Leaves::Anything => policy::Egress::Open,
+            },
+        },
+        remote_dir: &remote_dir,
+        tree: match profile.workspace.access {
+            WorkspaceAccess::Ro => policy::TreeAccess::ReadOnly,
+            WorkspaceAccess::Rw | WorkspaceAccess::None => policy::TreeAccess::AsWritten,
+        },
+    };
+    let made = match (&prepared.repo, &prepared.config.image) {
+        (None, Some(image)) => policy::single(&request, image),
+        _ => policy::reconstruct(&request),
+    };
+    made.map_err(|refusals| refused(&refusals))
+}
+
+fn unreadable(root: &Path, error: &std::io::Error) -> ExtensionError {
+    ExtensionError::new(ErrorKind::Invalid, format!("cannot open {}: {error}", root.display()))
+}
+
+/// Every refusal, one a line, as far as a person would read.
+fn refused(refusals: &[policy::Refusal]) -> ExtensionError {
+    const SHOWN: usize = 20;
+    let mut lines: Vec<String> = refusals.iter().take(SHOWN).map(ToString::to_string).collect();
+    if refusals.len() > SHOWN {
+        lines.push(format!("and {} more", refusals.len() - SHOWN));
+    }
+    ExtensionError::new(ErrorKind::Invalid, lines.join("\n")).hint(
+        "remove what a sandbox cannot have; for the operator's own repositories a profile can say `trust: full`",
+    )
+}
+
+/// Refuses a host that could not hold what the profile says.
+fn refuse_lacking(prepared: &Prepared, reply: &Reply, machine: &Machine) -> Result<(), ExtensionError> {
+    let trusted = prepared.request.profile.trust == Trust::Full;
+    let missing: Vec<String> = reply
+        .lacks
+        .iter()
+        .filter(|what| matches!(what.as_str(), "root" | "nft") && !trusted)
+        .map(|what| lack(what))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(ExtensionError::new(
+        ErrorKind::CannotEnforce,
+        format!("{} has {}", machine.address(), missing.join("; ")),
+    ))
+}
+
+/// The command lines of builds, each word quoted: they are read by the shell on the host.
+fn builds(stack: &Stack, prepared: &Prepared, call: &Call, request: &ProvisionRequest) -> Result<Vec<u8>, ExtensionError> {
+    let mut script = Vec::new();
+    for build in &stack.builds {
+        let mut words: Vec<String> = vec!["-t".to_owned(), build.tag.clone(), "--force-rm".to_owned()];
+        // A build that could reach the world would be the way out that the services do not have.
+        if prepared.leaves != Leaves::Anything {
+            words.push("--network=none".to_owned());
+        }
+        if let Some(mib) = request.profile.resources.memory_mb {
+            words.push(format!("--memory={mib}m"));
+        }
+        if let Some(cpus) = request.profile.resources.cpu {
+            words.extend(["--cpu-period=100000".to_owned(), format!("--cpu-quota={}", (cpus * 100_000.0).round() as u64)]);
+        }
+        for (name, value) in labels(call, request) {
+            words.extend(["--label".to_owned(), format!("{name}={value}")]);
+        }
+        for (name, value) in &build.args {
+            words.extend(["--build-arg".to_owned(), format!("{name}={value}")]);
+        }
+        if let Some(target) = &build.target {
+            words.extend(["--target".to_owned(), target.clone()]);
+        }
+        words.extend(["-f".to_owned(), format!("./{}", build.dockerfile.display())]);
+        words.push(format!("./{}", build.context.display()));
+        script.extend_from_slice(b"build");
+        // The tag comes first, for the program to see whether the image is there already.
+        for word in std::iter::once(build.tag.clone()).chain(words) {
+            script.push(b' ');
+            let quoted = quote::shell(word.as_bytes()).map_err(|error| {
+                ExtensionError::new(ErrorKind::Invalid, format!("a build of {}: {error}", build.service))
+            })?;
+            script.extend_from_slice(&quoted);
+        }
+        script.push(b'\n');
+    }
+    Ok(script)
+}
+
+/// Refuses a sandbox whose containers are not what the fresh file says.
+fn compare(stack: &Stack, reply: &Reply, trust: Trust) -> Result<(), ExtensionError> {
+    if trust == Trust::Full {
+        return Ok(());
+    }
+    let Some(inspected) = &reply.inspected else {
+        return Err(ExtensionError::new(ErrorKind::Policy, "the containers could not be looked at"));
+    };
+    let mismatches = policy::compare(stack, inspected);
+    if mismatches.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = mismatches.iter().take(10).map(ToString::to_string).collect();
+    Err(ExtensionError::new(
+        ErrorKind::Policy,
+        format!("the containers are not what was asked for: {}", lines.join("; ")),
+    ))
+}
+
+/// Runs what waits for the disk without holding up other tasks.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ExtensionError> + Send + 'static,
+) -> Result<T, ExtensionError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(ExtensionError::new(ErrorKind::Failed, format!("a worker ended early: {error}"))),
+    }
 }

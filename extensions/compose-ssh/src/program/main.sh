@@ -121,8 +121,11 @@ provision() {
     say made
 }
 
-# One image of the sandbox's own. Arguments: the engine's build options, the context last.
+# One image of the sandbox's own. Arguments: its tag, then the engine's build options, the context last. One that is
+# there is not built again: its context may have been written to by now.
 build() {
+    if "$ENGINE" image inspect "$1" >/dev/null 2>&1; then return 0; fi
+    shift
     (
         cd "$BASE/$ID" || exit 1
         DOCKER_BUILDKIT=0 "$ENGINE" build "$@" </dev/null
