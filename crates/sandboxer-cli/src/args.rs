@@ -317,6 +317,9 @@ pub(crate) struct CommandArgs {
     /// Where the command starts [default: the workspace]
     #[arg(short = 'w', long, value_name = "DIR")]
     pub(crate) cwd: Option<String>,
+    /// In which service, where the sandbox has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) argv: Vec<OsString>,

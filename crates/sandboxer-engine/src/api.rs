@@ -36,6 +36,8 @@ pub struct CreateRequest {
     pub ttl: Option<Span>,
     /// Overrides placement.
     pub host: Option<String>,
+    /// Goes before the profile's placement, for backends that have hosts.
+    pub default_host: Option<String>,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
     /// Where relative paths start, absolute.
@@ -116,6 +118,8 @@ pub struct ExecCommand {
     pub env: Vec<(String, String)>,
     /// Where to start; the workspace when `None`.
     pub cwd: Option<String>,
+    /// In which service, where a sandbox has several.
+    pub service: Option<String>,
     /// Where input and output go.
     pub stdio: ExecStdio,
 }

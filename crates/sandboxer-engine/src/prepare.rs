@@ -12,6 +12,7 @@ use sandboxer_model::sandbox::Consumer;
 use crate::api::{CreateRequest, Plan};
 use crate::catalog;
 use crate::engine::Engine;
+use crate::route::Wanted;
 
 /// Used when a create does not name a profile.
 const DEFAULT_PROFILE: &str = "profile.sandbox-canary";
@@ -46,7 +47,7 @@ impl Engine {
         check_labels(&req.labels)?;
         check_consumer(&req.consumer)?;
         let scope = req.scope.unwrap_or(profile.scope_default);
-        let (route, first, validation) = self.route(&profile, &inputs, ttl, req.host.as_deref()).await?;
+        let (route, first, validation) = self.route(&profile, &inputs, ttl, Wanted::of(req)).await?;
         Ok(Prepared {
             digest: profile.digest(),
             source: resolved.source,

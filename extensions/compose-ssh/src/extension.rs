@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use sandboxer_extension::port::Clock;
 use sandboxer_extension::{
-    Call, Ended, ErrorKind, ExecRequest, ExecSession, Extension, ExtensionError, Handle, HostProbe, Inventory, Manifest,
-    Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
+    Call, Ended, ErrorKind, ExecRequest, ExecSession, Extension, ExtensionError, Handle, HostProbe, Inventory,
+    Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
 };
 use sandboxer_host::{Machine, SshSettings};
 use sandboxer_model::cleanup::{CleanupReport, Presence};
@@ -57,12 +57,10 @@ impl ComposeSshExtension {
         let host = host.ok_or_else(|| {
             ExtensionError::new(ErrorKind::Invalid, "ext.compose-ssh needs a host").hint("name one with --host")
         })?;
-        let address: HostAddress = host
-            .parse()
-            .map_err(|error: sandboxer_model::host::HostAddressError| {
-                ExtensionError::new(ErrorKind::Invalid, error.to_string())
-                    .hint("write `local` or `[user@]name[:port]`, such as me@box")
-            })?;
+        let address: HostAddress = host.parse().map_err(|error: sandboxer_model::host::HostAddressError| {
+            ExtensionError::new(ErrorKind::Invalid, error.to_string())
+                .hint("write `local` or `[user@]name[:port]`, such as me@box")
+        })?;
         Ok(Machine::at(&address, &self.settings.ssh))
     }
 
@@ -83,13 +81,7 @@ impl ComposeSshExtension {
     }
 
     /// One call of the host's program that needs no conversation.
-    async fn ask(
-        &self,
-        verb: &str,
-        call: &Call,
-        target: &Target,
-        words: Vec<String>,
-    ) -> Result<Reply, ExtensionError> {
+    async fn ask(&self, verb: &str, call: &Call, target: &Target, words: Vec<String>) -> Result<Reply, ExtensionError> {
         let machine = self.machine(target.host.as_deref())?;
         let id = target.sandbox_id.as_str();
         let program = program(verb, self.base_dir(target), id, call, words);
@@ -163,7 +155,11 @@ impl Extension for ComposeSshExtension {
 
     async fn wait_ready(&self, call: &Call, target: &Target) -> Result<Ready, ExtensionError> {
         // Making it ended with the proof that it is ready, over the same connection.
-        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(&target.sandbox_id);
+        let fresh = self
+            .fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&target.sandbox_id);
         if let Some(ready) = fresh {
             return Ok(ready);
         }
@@ -212,7 +208,13 @@ impl Extension for ComposeSshExtension {
     async fn inventory_at(&self, call: &Call, host: &str) -> Inventory {
         let asked = async {
             let machine = self.machine(Some(host))?;
-            let program = program("inventory", &self.settings.base_dir, inventory::NOBODY, call, Vec::new());
+            let program = program(
+                "inventory",
+                &self.settings.base_dir,
+                inventory::NOBODY,
+                call,
+                Vec::new(),
+            );
             ask(&machine, program, self.compose_line()).await
         };
         match asked.await {

@@ -67,12 +67,16 @@ pub(crate) fn probe(reply: &Reply) -> HostProbe {
 /// What the lack of one thing means, and what to do about it.
 pub(crate) fn lack(what: &str) -> String {
     match what {
-        "root" => "no root: `network.default: deny` cannot be held there; log in as root, or let the user run `sudo -n`"
-            .to_owned(),
+        "root" => {
+            "no root: `network.default: deny` cannot be held there; log in as root, or let the user run `sudo -n`"
+                .to_owned()
+        }
         "nft" => "no nft: `network.default: deny` cannot be held there; install nftables".to_owned(),
-        "guard" => "logins end what they started (KillUserProcesses=yes in logind.conf): no guard would keep the time to \
+        "guard" => {
+            "logins end what they started (KillUserProcesses=yes in logind.conf): no guard would keep the time to \
                     live; set it to no, or `loginctl enable-linger`"
-            .to_owned(),
+                .to_owned()
+        }
         "nsenter" | "bash" => format!("no {what}: isolation would not be tried out from inside; install it"),
         program => format!("no {program}: install it"),
     }
@@ -96,7 +100,9 @@ mod tests {
         assert!(matches!(read(&reply(lines)), Inventory::Partial { .. }));
         assert!(matches!(read(&reply(&format!("{lines}\nseen"))), Inventory::Complete(items) if items.len() == 1));
         assert!(matches!(
-            read(&reply(&format!("partial the container engine does not answer\n{lines}\nseen"))),
+            read(&reply(&format!(
+                "partial the container engine does not answer\n{lines}\nseen"
+            ))),
             Inventory::Partial { .. }
         ));
     }
@@ -105,6 +111,9 @@ mod tests {
     fn a_label_that_is_no_id_owns_nothing() {
         let read = read(&reply("thing|container|abc|sbx-evil|sbx-../../x|inst|-1\nseen"));
         let [item] = read.items() else { panic!("{read:?}") };
-        assert_eq!((&item.sandbox_id, &item.installation_id, item.epoch), (&None, &None, None));
+        assert_eq!(
+            (&item.sandbox_id, &item.installation_id, item.epoch),
+            (&None, &None, None)
+        );
     }
 }

@@ -44,7 +44,11 @@ pub(crate) enum Allowed {
     /// A name, resolved on the host when the sandbox is made.
     Name { name: String, port: Option<u16> },
     /// A block of addresses.
-    Block { first: Ipv4Addr, prefix: u8, port: Option<u16> },
+    Block {
+        first: Ipv4Addr,
+        prefix: u8,
+        port: Option<u16>,
+    },
 }
 
 /// Reads `network` of a profile; refuses what this backend would not hold.
@@ -136,7 +140,10 @@ pub(crate) fn wall(id: &str, leaves: &Leaves, resolved: &[(String, Ipv4Addr)]) -
     match leaves {
         Leaves::Nothing => {}
         Leaves::Anything => {
-            let _ = writeln!(open, "  iifname {inside} ip daddr {{ {LINK_LOCAL}, {NEIGHBOURS} }} jump refuse");
+            let _ = writeln!(
+                open,
+                "  iifname {inside} ip daddr {{ {LINK_LOCAL}, {NEIGHBOURS} }} jump refuse"
+            );
             let _ = writeln!(open, "  iifname {inside} accept");
         }
         Leaves::Listed(listed) => {
@@ -158,7 +165,10 @@ pub(crate) fn wall(id: &str, leaves: &Leaves, resolved: &[(String, Ipv4Addr)]) -
     let bridge = bridge_prefix(id);
     let mut within = String::new();
     for number in 0..MOST_NETWORKS {
-        let _ = writeln!(within, "  iifname \"{bridge}{number}\" oifname \"{bridge}{number}\" accept");
+        let _ = writeln!(
+            within,
+            "  iifname \"{bridge}{number}\" oifname \"{bridge}{number}\" accept"
+        );
     }
     format!(
         "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n \
@@ -173,7 +183,10 @@ pub(crate) fn wall(id: &str, leaves: &Leaves, resolved: &[(String, Ipv4Addr)]) -
 
 fn allow(rules: &mut String, inside: &str, to: &str, port: Option<u16>) {
     let _ = match port {
-        Some(port) => writeln!(rules, "  iifname {inside} ip daddr {to} meta l4proto {{ tcp, udp }} th dport {port} accept"),
+        Some(port) => writeln!(
+            rules,
+            "  iifname {inside} ip daddr {to} meta l4proto {{ tcp, udp }} th dport {port} accept"
+        ),
         None => writeln!(rules, "  iifname {inside} ip daddr {to} accept"),
     };
 }
@@ -223,7 +236,11 @@ mod tests {
     fn only_what_is_listed_is_opened() {
         let leaves = leaves(&network(&["pypi.org:443", "203.0.113.0/24"])).expect("reads");
         assert_eq!(leaves.names(), ["pypi.org"]);
-        let wall = wall("sbx-1", &leaves, &[("pypi.org".to_owned(), Ipv4Addr::new(192, 0, 2, 7))]);
+        let wall = wall(
+            "sbx-1",
+            &leaves,
+            &[("pypi.org".to_owned(), Ipv4Addr::new(192, 0, 2, 7))],
+        );
         let accepts: Vec<&str> = wall
             .lines()
             .map(str::trim)

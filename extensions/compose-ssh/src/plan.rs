@@ -100,8 +100,11 @@ impl Plan {
             Some(name) => {
                 Err(ExtensionError::new(ErrorKind::Invalid, format!("the sandbox has no service `{name}`")).hint(there))
             }
-            None => Err(ExtensionError::new(ErrorKind::Invalid, "the sandbox has several services, and none was named")
-                .hint(format!("name one with --service; {there}"))),
+            None => Err(ExtensionError::new(
+                ErrorKind::Invalid,
+                "the sandbox has several services, and none was named",
+            )
+            .hint(format!("name one with --service; {there}"))),
         }
     }
 
@@ -183,7 +186,10 @@ fn published(services: &mut BTreeMap<String, Vec<Endpoint>>, reply: &Reply) {
     let containers = reply.inspected.as_ref().and_then(|all| all.as_array());
     for container in containers.into_iter().flatten() {
         let label = container.pointer("/Config/Labels/com.docker.compose.service");
-        let Some(endpoints) = label.and_then(|name| name.as_str()).and_then(|name| services.get_mut(name)) else {
+        let Some(endpoints) = label
+            .and_then(|name| name.as_str())
+            .and_then(|name| services.get_mut(name))
+        else {
             continue;
         };
         for endpoint in endpoints {
@@ -192,7 +198,9 @@ fn published(services: &mut BTreeMap<String, Vec<Endpoint>>, reply: &Reply) {
                 .pointer("/NetworkSettings/Ports")
                 .and_then(|ports| ports.get(&key))
                 .and_then(|bindings| bindings.get(0));
-            let port = binding.and_then(|one| one.get("HostPort")).and_then(|port| port.as_str());
+            let port = binding
+                .and_then(|one| one.get("HostPort"))
+                .and_then(|port| port.as_str());
             let ip = binding.and_then(|one| one.get("HostIp")).and_then(|ip| ip.as_str());
             if let (Some(Ok(port)), Some(Ok(ip))) = (port.map(str::parse::<u16>), ip.map(str::parse::<Ipv4Addr>)) {
                 endpoint.address = format!("{ip}:{port}");

@@ -191,7 +191,10 @@ fn scan(repo: &Path) -> Result<tree::Tree, ExtensionError> {
 fn labels(call: &Call, request: &ProvisionRequest) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("dev.sandboxer.sandbox".to_owned(), request.sandbox_id.to_string()),
-        ("dev.sandboxer.installation".to_owned(), call.installation_id.to_string()),
+        (
+            "dev.sandboxer.installation".to_owned(),
+            call.installation_id.to_string(),
+        ),
         ("dev.sandboxer.epoch".to_owned(), call.epoch.0.to_string()),
         ("dev.sandboxer.profile".to_owned(), request.profile.id.clone()),
     ])
@@ -212,7 +215,9 @@ fn stack(
     let project = match policy::Project::open(root) {
         Ok(project) => project,
         // Without a repository nothing is read from it.
-        Err(_) if prepared.repo.is_none() => policy::Project::open(Path::new("/")).map_err(|error| unreadable(root, &error))?,
+        Err(_) if prepared.repo.is_none() => {
+            policy::Project::open(Path::new("/")).map_err(|error| unreadable(root, &error))?
+        }
         Err(error) => return Err(unreadable(root, &error)),
     };
     let compose_file = match (&prepared.config.compose_file, &prepared.repo) {
@@ -221,7 +226,11 @@ fn stack(
         (None, Some(repo)) => project.first_of(COMPOSE_FILES).map(str::to_owned).ok_or_else(|| {
             ExtensionError::new(
                 ErrorKind::Invalid,
-                format!("{} has no Compose file: none of {}", repo.display(), COMPOSE_FILES.join(", ")),
+                format!(
+                    "{} has no Compose file: none of {}",
+                    repo.display(),
+                    COMPOSE_FILES.join(", ")
+                ),
             )
             .hint("name it with `--input compose_file=PATH`, or `config.compose_file` in the profile")
         })?,
@@ -271,9 +280,8 @@ fn refused(refusals: &[policy::Refusal]) -> ExtensionError {
     if refusals.len() > SHOWN {
         lines.push(format!("and {} more", refusals.len() - SHOWN));
     }
-    ExtensionError::new(ErrorKind::Invalid, lines.join("\n")).hint(
-        "remove what a sandbox cannot have; for the operator's own repositories a profile can say `trust: full`",
-    )
+    ExtensionError::new(ErrorKind::Invalid, lines.join("\n"))
+        .hint("remove what a sandbox cannot have; for the operator's own repositories a profile can say `trust: full`")
 }
 
 /// Refuses a host that could not hold what the profile says.
@@ -295,7 +303,12 @@ fn refuse_lacking(prepared: &Prepared, reply: &Reply, machine: &Machine) -> Resu
 }
 
 /// The command lines of builds, each word quoted: they are read by the shell on the host.
-fn builds(stack: &Stack, prepared: &Prepared, call: &Call, request: &ProvisionRequest) -> Result<Vec<u8>, ExtensionError> {
+fn builds(
+    stack: &Stack,
+    prepared: &Prepared,
+    call: &Call,
+    request: &ProvisionRequest,
+) -> Result<Vec<u8>, ExtensionError> {
     let mut script = Vec::new();
     for build in &stack.builds {
         let mut words: Vec<String> = vec!["-t".to_owned(), build.tag.clone(), "--force-rm".to_owned()];
@@ -307,7 +320,10 @@ fn builds(stack: &Stack, prepared: &Prepared, call: &Call, request: &ProvisionRe
             words.push(format!("--memory={mib}m"));
         }
         if let Some(cpus) = request.profile.resources.cpu {
-            words.extend(["--cpu-period=100000".to_owned(), format!("--cpu-quota={}", (cpus * 100_000.0).round() as u64)]);
+            words.extend([
+                "--cpu-period=100000".to_owned(),
+                format!("--cpu-quota={}", (cpus * 100_000.0).round() as u64),
+            ]);
         }
         for (name, value) in labels(call, request) {
             words.extend(["--label".to_owned(), format!("{name}={value}")]);
@@ -340,7 +356,10 @@ fn compare(stack: &Stack, reply: &Reply, trust: Trust) -> Result<(), ExtensionEr
         return Ok(());
     }
     let Some(inspected) = &reply.inspected else {
-        return Err(ExtensionError::new(ErrorKind::Policy, "the containers could not be looked at"));
+        return Err(ExtensionError::new(
+            ErrorKind::Policy,
+            "the containers could not be looked at",
+        ));
     };
     let mismatches = policy::compare(stack, inspected);
     if mismatches.is_empty() {
@@ -359,6 +378,9 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, ExtensionError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
-        Err(error) => Err(ExtensionError::new(ErrorKind::Failed, format!("a worker ended early: {error}"))),
+        Err(error) => Err(ExtensionError::new(
+            ErrorKind::Failed,
+            format!("a worker ended early: {error}"),
+        )),
     }
 }

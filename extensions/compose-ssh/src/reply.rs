@@ -188,7 +188,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_unknown_never_good() {
-        let reply = read("probe web public 1.2.3.4:5 what\nitem network a true gone x\nguard soon\nsubnet 300.1.1.1\nfail odd \u{1b}[31mno");
+        let reply = read(
+            "probe web public 1.2.3.4:5 what\nitem network a true gone x\nguard soon\nsubnet 300.1.1.1\nfail odd \u{1b}[31mno",
+        );
         assert!(reply.probes[0].reached);
         assert_eq!(reply.items[0].now, Presence::Unknown);
         assert_eq!(reply.subnet, None);

@@ -18,7 +18,11 @@ pub(crate) fn limits(profile: &Profile) -> Vec<Limit> {
     let by_engine = |resource, value: Option<f64>| Limit {
         resource,
         value,
-        enforced_by: if value.is_some() { EnforcedBy::Backend } else { EnforcedBy::None },
+        enforced_by: if value.is_some() {
+            EnforcedBy::Backend
+        } else {
+            EnforcedBy::None
+        },
         detail: if value.is_some() {
             "held by the container engine's control groups, shared out among the services".to_owned()
         } else {

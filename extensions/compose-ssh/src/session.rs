@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use sandboxer_extension::{
-    ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, ExtensionError, Signaller, Target, WindowSize, async_trait,
+    ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, ExtensionError, Signaller, Target, WindowSize,
+    async_trait,
 };
 use sandboxer_host::machine::{AttachIo, Attached, Terminal};
 use sandboxer_host::{Machine, Program};
@@ -46,7 +47,15 @@ pub(crate) fn start(
     let (io, terminal) = match request.stdio {
         ExecStdio::Pipes { stdin, stdout, stderr } => {
             let terminal = Terminal::No;
-            (AttachIo { stdin, stdout, stderr, terminal }, None)
+            (
+                AttachIo {
+                    stdin,
+                    stdout,
+                    stderr,
+                    terminal,
+                },
+                None,
+            )
         }
         ExecStdio::Terminal(size) => {
             options.push(b"-t".to_vec());

@@ -150,6 +150,7 @@ pub(crate) fn request(cmd: ExecCommand, last: bool) -> ExecRequest {
         argv: cmd.argv,
         env: cmd.env,
         cwd: cmd.cwd,
+        service: cmd.service,
         stdio: cmd.stdio,
         last,
     }

@@ -13,8 +13,27 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::profile::{Profile, Strategy};
 use sandboxer_model::route::{Candidate, RouteDecision};
 
+use crate::api::CreateRequest;
 use crate::engine::Engine;
 use crate::error::user_error;
+
+/// Where the caller wants it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Here and nowhere else.
+    host: Option<&'a str>,
+    /// Here, where the backend has hosts.
+    default_host: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    pub(crate) fn of(req: &'a CreateRequest) -> Wanted<'a> {
+        Wanted {
+            host: req.host.as_deref(),
+            default_host: req.default_host.as_deref(),
+        }
+    }
+}
 
 impl Engine {
     /// The route of a profile: every candidate with its reason, the first accepted one, and what it would enforce.
@@ -23,14 +42,14 @@ impl Engine {
         profile: &Profile,
         inputs: &BTreeMap<String, String>,
         ttl: Span,
-        host: Option<&str>,
+        wanted: Wanted<'_>,
     ) -> Result<(RouteDecision, Candidate, Validation), UserError> {
         let strategy = profile.route.as_ref().map(|route| route.strategy).unwrap_or_default();
         let mut candidates = Vec::new();
         let mut refusals = Vec::new();
         let mut first = None;
         for extension_id in self.ordered(profile, strategy) {
-            for (host, outcome) in self.places(&extension_id, profile, inputs, host) {
+            for (host, outcome) in self.places(&extension_id, profile, inputs, wanted) {
                 let outcome = match outcome {
                     Ok(()) => self.ask(&extension_id, profile, inputs, ttl, host.as_deref()).await,
                     Err(refusal) => Err(refusal),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::profile::Profile;
 
-use super::rules;
+use super::{Wanted, rules};
 use crate::engine::Engine;
 
 /// One place, and whether the rules let it be asked.
@@ -18,7 +18,7 @@ impl Engine {
         extension_id: &str,
         profile: &Profile,
         inputs: &BTreeMap<String, String>,
-        host: Option<&str>,
+        wanted: Wanted<'_>,
     ) -> Vec<Place> {
         let Some(extension) = self.ports.extensions.get(extension_id) else {
             return vec![(None, Err(rules::not_built(extension_id)))];
@@ -28,7 +28,7 @@ impl Engine {
             return vec![(None, Err(refusal))];
         }
         if !capabilities.needs_host {
-            return match host {
+            return match wanted.host {
                 None => vec![(None, Ok(()))],
                 Some(host) => {
                     let what = format!("{extension_id} does not run on hosts, so it cannot run on `{host}`");
@@ -37,7 +37,7 @@ impl Engine {
                 }
             };
         }
-        let hosts = self.hosts(profile, host);
+        let hosts = self.hosts(profile, wanted.host.or(wanted.default_host));
         if hosts.is_empty() {
             let what = format!("{extension_id} needs a host, and none is configured");
             let error = UserError::new(ErrorCode::NoRoute, what).hint("name one with --host");

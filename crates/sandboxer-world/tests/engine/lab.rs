@@ -479,6 +479,7 @@ pub(crate) fn command(argv: &[&str]) -> ExecCommand {
         argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
         env: Vec::new(),
         cwd: None,
+        service: None,
         stdio: ExecStdio::Pipes {
             stdin: input(),
             stdout: output(),

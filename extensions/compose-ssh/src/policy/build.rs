@@ -55,7 +55,10 @@ pub(super) fn build(at: &At<'_>, service: &str, tag: String, project: Option<(&P
             if let Some(given) = fields.take("args") {
                 args = super::service::pairs(&given)?;
             }
-            fields.drop_keys(&["pull", "no_cache"], "is not used: an image is built anew from what the host has");
+            fields.drop_keys(
+                &["pull", "no_cache"],
+                "is not used: an image is built anew from what the host has",
+            );
             fields.finish();
             context
         }
@@ -63,7 +66,11 @@ pub(super) fn build(at: &At<'_>, service: &str, tag: String, project: Option<(&P
     };
     let context = match inside(directory, &context) {
         Ok(path) => path,
-        Err(why) => return at.child("context", at.node).refuse(format!("is `{context}`, which {why}")),
+        Err(why) => {
+            return at
+                .child("context", at.node)
+                .refuse(format!("is `{context}`, which {why}"));
+        }
     };
     match project.find(&context) {
         Ok(Found::Directory) => {}
@@ -72,7 +79,11 @@ pub(super) fn build(at: &At<'_>, service: &str, tag: String, project: Option<(&P
     }
     let file = match inside(&context, &dockerfile) {
         Ok(path) => path,
-        Err(why) => return at.child("dockerfile", at.node).refuse(format!("is `{dockerfile}`, which {why}")),
+        Err(why) => {
+            return at
+                .child("dockerfile", at.node)
+                .refuse(format!("is `{dockerfile}`, which {why}"));
+        }
     };
     match project.text(&file) {
         Ok(Some(text)) => {
@@ -80,7 +91,11 @@ pub(super) fn build(at: &At<'_>, service: &str, tag: String, project: Option<(&P
                 return at.child("dockerfile", at.node).refuse(format!("`{dockerfile}` {why}"));
             }
         }
-        Ok(None) => return at.child("dockerfile", at.node).refuse(format!("`{dockerfile}` is not in the project")),
+        Ok(None) => {
+            return at
+                .child("dockerfile", at.node)
+                .refuse(format!("`{dockerfile}` is not in the project"));
+        }
         Err(why) => return at.child("dockerfile", at.node).refuse(format!("`{dockerfile}` {why}")),
     }
     Some(Build {
@@ -115,14 +130,21 @@ fn forbidden(text: &str) -> Option<&'static str> {
         let first = if first == Some("onbuild") { words.next() } else { first };
         match first {
             Some("add") => {
-                if words.any(|word| word.contains("://") || word.trim_start_matches(['[', '"', ' ']).starts_with("git@")) {
-                    return Some("has `ADD` fetch from elsewhere: the engine would call an address of the file's choosing");
+                if words
+                    .any(|word| word.contains("://") || word.trim_start_matches(['[', '"', ' ']).starts_with("git@"))
+                {
+                    return Some(
+                        "has `ADD` fetch from elsewhere: the engine would call an address of the file's choosing",
+                    );
                 }
             }
             Some("run") => {
                 if words.take_while(|word| word.starts_with("--")).any(|flag| {
-                    flag.starts_with("--security") || flag.starts_with("--network") || flag.starts_with("--device")
-                        || (flag.starts_with("--mount") && !(flag.contains("type=cache") || flag.contains("type=tmpfs")))
+                    flag.starts_with("--security")
+                        || flag.starts_with("--network")
+                        || flag.starts_with("--device")
+                        || (flag.starts_with("--mount")
+                            && !(flag.contains("type=cache") || flag.contains("type=tmpfs")))
                 }) {
                     return Some("has `RUN` ask for more than a build gets");
                 }

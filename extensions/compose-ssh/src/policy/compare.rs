@@ -85,7 +85,9 @@ impl Checking<'_> {
     }
 
     fn host(&self, key: &str) -> &Value {
-        self.container.pointer(&format!("/HostConfig/{key}")).unwrap_or(&Value::Null)
+        self.container
+            .pointer(&format!("/HostConfig/{key}"))
+            .unwrap_or(&Value::Null)
     }
 
     fn wrong(&mut self, field: &'static str, observed: &Value) {
@@ -110,7 +112,13 @@ impl Checking<'_> {
         // Engines write capabilities with and without their prefix, and podman lists what it dropped one by one.
         let bare = |text: &str| text.trim_start_matches("CAP_").to_owned();
         let listed = |value: &Value| -> BTreeSet<String> {
-            value.as_array().into_iter().flatten().filter_map(Value::as_str).map(bare).collect()
+            value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(bare)
+                .collect()
         };
         let kept: BTreeSet<String> = CAPABILITIES.iter().map(|one| (*one).to_owned()).collect();
         let added = listed(self.host("CapAdd"));
@@ -119,7 +127,15 @@ impl Checking<'_> {
             let value = self.host("CapAdd").clone();
             self.wrong("CapAdd", &value);
         }
-        let drops_what_matters = ["SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "NET_ADMIN", "NET_RAW", "MKNOD", "SETFCAP"];
+        let drops_what_matters = [
+            "SYS_ADMIN",
+            "SYS_PTRACE",
+            "SYS_MODULE",
+            "NET_ADMIN",
+            "NET_RAW",
+            "MKNOD",
+            "SETFCAP",
+        ];
         // podman resolves ALL against the default set: what is left is then said by EffectiveCaps.
         let effective = self.container.get("EffectiveCaps").map(listed);
         let all_dropped = dropped.contains("ALL")
@@ -130,11 +146,27 @@ impl Checking<'_> {
             self.wrong("CapDrop", &value);
         }
         self.require("SecurityOpt", |value| {
-            let options: Vec<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            options.iter().any(|one| one.starts_with("no-new-privileges") && !one.ends_with("false"))
-                && options.iter().all(|one| one.starts_with("no-new-privileges") || *one == "label=disable")
+            let options: Vec<&str> = value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            options
+                .iter()
+                .any(|one| one.starts_with("no-new-privileges") && !one.ends_with("false"))
+                && options
+                    .iter()
+                    .all(|one| one.starts_with("no-new-privileges") || *one == "label=disable")
         });
-        for field in ["Devices", "DeviceRequests", "DeviceCgroupRules", "VolumesFrom", "Sysctls", "GroupAdd"] {
+        for field in [
+            "Devices",
+            "DeviceRequests",
+            "DeviceCgroupRules",
+            "VolumesFrom",
+            "Sysctls",
+            "GroupAdd",
+        ] {
             self.require(field, is_nothing);
         }
         self.require("ReadonlyRootfs", |value| value.is_boolean());
@@ -161,7 +193,11 @@ impl Checking<'_> {
             is_nothing(value) || matches!(value.as_str(), Some("machine.slice" | "/libpod_parent"))
         });
         self.require("Runtime", |value| {
-            is_nothing(value) || matches!(value.as_str(), Some("runc" | "crun" | "oci" | "io.containerd.runc.v2" | "runsc"))
+            is_nothing(value)
+                || matches!(
+                    value.as_str(),
+                    Some("runc" | "crun" | "oci" | "io.containerd.runc.v2" | "runsc")
+                )
         });
     }
 
@@ -175,7 +211,11 @@ impl Checking<'_> {
         }
         if let Some(cpus) = cpus {
             let nano = self.host("NanoCpus").as_f64().unwrap_or(0.0) / 1e9;
-            let period = self.host("CpuPeriod").as_f64().filter(|period| *period > 0.0).unwrap_or(100_000.0);
+            let period = self
+                .host("CpuPeriod")
+                .as_f64()
+                .filter(|period| *period > 0.0)
+                .unwrap_or(100_000.0);
             let quota = self.host("CpuQuota").as_f64().unwrap_or(0.0) / period;
             if (nano - cpus).abs() > 0.006 && (quota - cpus).abs() > 0.006 {
                 let value = self.host("NanoCpus").clone();
@@ -185,7 +225,9 @@ impl Checking<'_> {
         let restart = self.expected.get("restart").and_then(Value::as_str).unwrap_or("no");
         let restart = restart.split(':').next().unwrap_or("no").to_owned();
         let observed = self.host("RestartPolicy").get("Name").cloned().unwrap_or_default();
-        if observed.as_str() != Some(restart.as_str()) && !(restart == "no" && observed.as_str().is_none_or(str::is_empty)) {
+        if observed.as_str() != Some(restart.as_str())
+            && !(restart == "no" && observed.as_str().is_none_or(str::is_empty))
+        {
             self.wrong("RestartPolicy", &observed);
         }
     }
@@ -220,9 +262,18 @@ impl Checking<'_> {
                 }
             }
         }
-        let memory: BTreeSet<&str> = texts("tmpfs").iter().filter_map(|text| text.split(':').next()).collect();
+        let memory: BTreeSet<&str> = texts("tmpfs")
+            .iter()
+            .filter_map(|text| text.split(':').next())
+            .collect();
         let mut wrong = Vec::new();
-        for mount in self.container.get("Mounts").and_then(Value::as_array).into_iter().flatten() {
+        for mount in self
+            .container
+            .get("Mounts")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             let text = |key: &str| mount.get(key).and_then(Value::as_str).unwrap_or("");
             let (kind, target, source) = (text("Type"), text("Destination"), text("Source"));
             let writable = mount.get("RW").and_then(Value::as_bool).unwrap_or(true);
@@ -243,10 +294,15 @@ impl Checking<'_> {
         }
         let bound: BTreeSet<&str> = allowed.values().filter_map(|(source, _)| source.as_deref()).collect();
         let binds = self.host("Binds").clone();
-        let strays = binds.as_array().into_iter().flatten().filter_map(Value::as_str).any(|bind| {
-            let source = bind.split(':').next().unwrap_or("");
-            source.starts_with('/') && !bound.contains(source)
-        });
+        let strays = binds
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .any(|bind| {
+                let source = bind.split(':').next().unwrap_or("");
+                source.starts_with('/') && !bound.contains(source)
+            });
         if strays {
             self.wrong("Binds", &binds);
         }
@@ -257,7 +313,10 @@ impl Checking<'_> {
         if self.expected.get("network_mode").and_then(Value::as_str) == Some("none") {
             return self.require("NetworkMode", |value| value == "none");
         }
-        if matches!(mode.as_str(), "host" | "none" | "" | "slirp4netns") || mode.starts_with("container:") || mode.starts_with("ns:") {
+        if matches!(mode.as_str(), "host" | "none" | "" | "slirp4netns")
+            || mode.starts_with("container:")
+            || mode.starts_with("ns:")
+        {
             let value = self.host("NetworkMode").clone();
             self.wrong("NetworkMode", &value);
         }
@@ -268,7 +327,11 @@ impl Checking<'_> {
             .into_iter()
             .flatten()
             // `PROJECT_NETWORK`; a project has no `_` in its name.
-            .map(|(name, _)| name.split_once('_').map_or(name.as_str(), |(_, network)| network).to_owned())
+            .map(|(name, _)| {
+                name.split_once('_')
+                    .map_or(name.as_str(), |(_, network)| network)
+                    .to_owned()
+            })
             .collect();
         let expected: BTreeSet<String> = self
             .expected
@@ -286,17 +349,27 @@ impl Checking<'_> {
         let published = self.expected.get("ports").is_some();
         let bindings = self.host("PortBindings").clone();
         let good = bindings.as_object().is_none_or(|all| {
-            all.values().flat_map(|one| one.as_array().into_iter().flatten()).all(|binding| {
-                published && binding.get("HostIp").and_then(Value::as_str) == Some("127.0.0.1")
-            })
+            all.values()
+                .flat_map(|one| one.as_array().into_iter().flatten())
+                .all(|binding| published && binding.get("HostIp").and_then(Value::as_str) == Some("127.0.0.1"))
         });
         if !good {
             self.wrong("PortBindings", &bindings);
         }
         let hosts = self.expected.get("extra_hosts").cloned().unwrap_or_default();
-        let given: BTreeSet<&str> = hosts.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let given: BTreeSet<&str> = hosts
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         self.require("ExtraHosts", |value| {
-            value.as_array().into_iter().flatten().filter_map(Value::as_str).all(|one| given.contains(one))
+            value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .all(|one| given.contains(one))
         });
     }
 
@@ -305,7 +378,10 @@ impl Checking<'_> {
         let observed = self.container.pointer("/Config/Labels");
         let missing = expected.into_iter().flatten().find(|(name, value)| {
             let wanted = value.as_str().map(|text| text.replace("$$", "$"));
-            observed.and_then(|labels| labels.get(name.as_str())).and_then(Value::as_str) != wanted.as_deref()
+            observed
+                .and_then(|labels| labels.get(name.as_str()))
+                .and_then(Value::as_str)
+                != wanted.as_deref()
         });
         if let Some((name, _)) = missing {
             let value = Value::String(name.clone());

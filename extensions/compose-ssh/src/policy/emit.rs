@@ -84,20 +84,29 @@ impl Shares {
     fn of(request: &Request<'_>, file: &File) -> Result<Shares, Vec<Refusal>> {
         let refuse = |key: &str, why: String| {
             let path = ["resources".to_owned(), key.to_owned()];
-            Err(vec![Refusal::new(request.compose_file, sandboxer_model::document::Place::default(), &path, why)])
+            Err(vec![Refusal::new(
+                request.compose_file,
+                sandboxer_model::document::Place::default(),
+                &path,
+                why,
+            )])
         };
         let services = file.services.values();
         let memory = match request.limits.memory_mb {
             None => None,
             Some(mib) => {
                 let asked: u64 = services.clone().filter_map(|service| service.memory).sum();
-                let rest = u64::try_from(services.clone().filter(|service| service.memory.is_none()).count()).unwrap_or(1);
+                let rest =
+                    u64::try_from(services.clone().filter(|service| service.memory.is_none()).count()).unwrap_or(1);
                 let total = mib.saturating_mul(1 << 20);
                 let left = total.saturating_sub(asked);
                 if asked > total || (rest > 0 && left / rest < LEAST_MEMORY) {
                     return refuse(
                         "memory_mb",
-                        format!("gives the sandbox {mib} MiB, and its {} services need more", file.services.len()),
+                        format!(
+                            "gives the sandbox {mib} MiB, and its {} services need more",
+                            file.services.len()
+                        ),
                     );
                 }
                 Some(left / rest.max(1))
@@ -111,7 +120,10 @@ impl Shares {
                 // Hundredths of a processor are the finest that every engine takes.
                 let share = ((total - asked) / rest.max(1) as f64 * 100.0).floor() / 100.0;
                 if asked > total + 1e-9 || (rest > 0 && share < 0.01) {
-                    return refuse("cpu", format!("gives the sandbox {total} processors, and its services ask for more"));
+                    return refuse(
+                        "cpu",
+                        format!("gives the sandbox {total} processors, and its services ask for more"),
+                    );
                 }
                 Some(share)
             }
@@ -120,10 +132,14 @@ impl Shares {
             None => None,
             Some(total) => {
                 let asked: u64 = services.clone().filter_map(|service| service.pids).sum();
-                let rest = u64::try_from(services.clone().filter(|service| service.pids.is_none()).count()).unwrap_or(1);
+                let rest =
+                    u64::try_from(services.clone().filter(|service| service.pids.is_none()).count()).unwrap_or(1);
                 let left = total.saturating_sub(asked);
                 if asked > total || (rest > 0 && left / rest < 4) {
-                    return refuse("pids", format!("gives the sandbox {total} processes, and its services need more"));
+                    return refuse(
+                        "pids",
+                        format!("gives the sandbox {total} processes, and its services need more"),
+                    );
                 }
                 Some(left / rest.max(1))
             }
@@ -176,12 +192,7 @@ fn networks(request: &Request<'_>, file: &File) -> Value {
     all.into()
 }
 
-fn emit_service(
-    request: &Request<'_>,
-    service: &Service,
-    addresses: &[(String, Ipv4Addr)],
-    shares: &Shares,
-) -> Value {
+fn emit_service(request: &Request<'_>, service: &Service, addresses: &[(String, Ipv4Addr)], shares: &Shares) -> Value {
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| {
         out.insert(key.to_owned(), value);
@@ -190,7 +201,11 @@ fn emit_service(
         (Some(build), _) => put("image", json!(build.tag)),
         (None, image) => put("image", json!(image)),
     }
-    for (key, value) in [("command", &service.command), ("entrypoint", &service.entrypoint), ("healthcheck", &service.healthcheck)] {
+    for (key, value) in [
+        ("command", &service.command),
+        ("entrypoint", &service.entrypoint),
+        ("healthcheck", &service.healthcheck),
+    ] {
         if let Some(value) = value {
             put(key, value.clone());
         }
@@ -286,7 +301,10 @@ fn emit_network(
         Egress::Nothing => put("dns", json!(["127.0.0.1"])),
         Egress::Listed(names) => {
             put("dns", json!(["127.0.0.1"]));
-            let hosts: Vec<String> = names.iter().map(|(name, address)| format!("{name}:{address}")).collect();
+            let hosts: Vec<String> = names
+                .iter()
+                .map(|(name, address)| format!("{name}:{address}"))
+                .collect();
             if !hosts.is_empty() {
                 put("extra_hosts", json!(hosts));
             }

@@ -37,7 +37,11 @@ impl<'a> Found<'a> {
     /// The notes, or everything that was refused.
     pub(super) fn finish(self) -> Result<Vec<String>, Vec<Refusal>> {
         let refusals = self.refusals.into_inner();
-        if refusals.is_empty() { Ok(self.notes.into_inner()) } else { Err(refusals) }
+        if refusals.is_empty() {
+            Ok(self.notes.into_inner())
+        } else {
+            Err(refusals)
+        }
     }
 }
 
@@ -135,7 +139,9 @@ impl<'a> At<'a> {
             }
             Value::Number(_, written) => Some(written.clone()),
             Value::Bool(value) => Some(value.to_string()),
-            Value::Null | Value::List(_) | Value::Map(_) => self.refuse(format!("is {}, not text", self.node.describe())),
+            Value::Null | Value::List(_) | Value::Map(_) => {
+                self.refuse(format!("is {}, not text", self.node.describe()))
+            }
         }
     }
 

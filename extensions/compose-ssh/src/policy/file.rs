@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::Request;
 use super::fields::{At, Found};
 use super::mount::MountKind;
 use super::read::Source;
 use super::refusal::Refusal;
 use super::service::{Service, service};
 use super::value::is_name;
-use super::Request;
 
 /// The network of a service that names none.
 const DEFAULT: &str = "default";
@@ -38,7 +38,12 @@ pub(super) fn understand(request: &Request<'_>, source: &Source) -> Result<File,
             file.notes = notes;
             Ok(file)
         }
-        None => Err(vec![Refusal::new(&source.file, source.root.place, &[], "is no Compose file")]),
+        None => Err(vec![Refusal::new(
+            &source.file,
+            source.root.place,
+            &[],
+            "is no Compose file",
+        )]),
     }
 }
 
@@ -47,7 +52,10 @@ fn read<'a>(request: &Request<'a>, source: &'a Source, found: &'a Found<'a>) -> 
     let mut fields = root.fields()?;
     let services = fields.take("services");
     let volumes = declared(fields.take("volumes"), &["name"]);
-    let networks = declared(fields.take("networks"), &["name", "internal", "attachable", "enable_ipv6"]);
+    let networks = declared(
+        fields.take("networks"),
+        &["name", "internal", "attachable", "enable_ipv6"],
+    );
     fields.drop_keys(&["version"], "is not used");
     fields.drop_keys(&["name"], "is not used: the project is named after the sandbox");
     fields.drop_extensions();
@@ -79,7 +87,9 @@ fn read<'a>(request: &Request<'a>, source: &'a Source, found: &'a Found<'a>) -> 
         .collect();
     for name in &resting {
         read.remove(name);
-        found.note(format!("`services.{name}` has a profile, and none is chosen: it does not start"));
+        found.note(format!(
+            "`services.{name}` has a profile, and none is chosen: it does not start"
+        ));
     }
     if read.is_empty() {
         return services_at.refuse("has no service that starts");
@@ -110,12 +120,11 @@ fn read<'a>(request: &Request<'a>, source: &'a Source, found: &'a Found<'a>) -> 
         })
         .collect();
     for network in &used {
-        let count = read
-            .values()
-            .filter(|(service, _)| on(service, network))
-            .count();
+        let count = read.values().filter(|(service, _)| on(service, network)).count();
         if count > ADDRESSES {
-            return services_at.refuse(format!("put {count} services on the network `{network}`: at most {ADDRESSES}"));
+            return services_at.refuse(format!(
+                "put {count} services on the network `{network}`: at most {ADDRESSES}"
+            ));
         }
     }
     Some(File {
@@ -228,9 +237,16 @@ fn nested_binds(services: &BTreeMap<String, (Service, At<'_>)>) {
                 .iter()
                 .find(|(outer, read_only)| !read_only && path.as_path() != *outer && path.starts_with(outer));
             if let Some((outer, _)) = above {
-                let outer = if outer.as_os_str().is_empty() { ".".into() } else { outer.display().to_string() };
+                let outer = if outer.as_os_str().is_empty() {
+                    ".".into()
+                } else {
+                    outer.display().to_string()
+                };
                 at.child("volumes", at.node).refuse_with::<()>(
-                    format!("mounts `{}`, and `{outer}` above it is mounted writable", path.display()),
+                    format!(
+                        "mounts `{}`, and `{outer}` above it is mounted writable",
+                        path.display()
+                    ),
                     "mount the outer one read-only, or keep the inner one in a named volume",
                 );
             }

@@ -108,7 +108,11 @@ fn short(at: &At<'_>, project: Option<(&Project, &std::path::Path)>) -> Option<M
         None => MountKind::Anonymous,
         Some(source) if is_path(source) => bind(at, source, project)?,
         Some(name) if value::is_name(name) => MountKind::Named(name.to_owned()),
-        Some(other) => return at.refuse(format!("has the source `{other}`: neither a volume nor a path of the project")),
+        Some(other) => {
+            return at.refuse(format!(
+                "has the source `{other}`: neither a volume nor a path of the project"
+            ));
+        }
     };
     Some(Mount {
         kind,
@@ -130,7 +134,10 @@ fn bind(at: &At<'_>, source: &str, project: Option<(&Project, &std::path::Path)>
         Ok(path) => path,
         Err(why) => return at.refuse(format!("mounts `{source}`, which {why}")),
     };
-    if path.components().any(|part| part.as_os_str().to_string_lossy().contains([':', ','])) {
+    if path
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().contains([':', ',']))
+    {
         return at.refuse("mounts a path with `:` or `,` in it");
     }
     match project.find(&path) {
@@ -141,13 +148,19 @@ fn bind(at: &At<'_>, source: &str, project: Option<(&Project, &std::path::Path)>
 
 fn long(at: &At<'_>, project: Option<(&Project, &std::path::Path)>) -> Option<Mount> {
     let mut fields = at.fields()?;
-    let kind = fields.take("type").and_then(|kind| kind.one_of(&["volume", "bind", "tmpfs"]));
-    let source = fields.take("source").and_then(|source| source.text().map(|text| (source, text)));
+    let kind = fields
+        .take("type")
+        .and_then(|kind| kind.one_of(&["volume", "bind", "tmpfs"]));
+    let source = fields
+        .take("source")
+        .and_then(|source| source.text().map(|text| (source, text)));
     let target = fields.take("target").and_then(|target| {
         let text = target.text()?;
         value::target(&target, &text)
     });
-    let read_only = fields.take("read_only").is_some_and(|read_only| read_only.truth() == Some(true));
+    let read_only = fields
+        .take("read_only")
+        .is_some_and(|read_only| read_only.truth() == Some(true));
     if let Some(consistency) = fields.take("consistency") {
         consistency.one_of(&["consistent", "cached", "delegated"])?;
     }

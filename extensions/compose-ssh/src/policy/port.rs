@@ -1,7 +1,7 @@
 //! Ports of a service.
 
-use serde::{Deserialize, Serialize};
 use sandboxer_model::document::Value;
+use serde::{Deserialize, Serialize};
 
 use super::fields::At;
 

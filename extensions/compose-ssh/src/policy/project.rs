@@ -64,7 +64,9 @@ impl Project {
         if self.find(path)? != Found::File {
             return Ok(None);
         }
-        let file = self.open_beneath(path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(said)?;
+        let file = self
+            .open_beneath(path, OFlags::RDONLY | OFlags::NONBLOCK)
+            .map_err(said)?;
         let mut bytes = Vec::new();
         std::fs::File::from(file)
             .take(MOST_BYTES + 1)
@@ -73,11 +75,17 @@ impl Project {
         if bytes.len() as u64 > MOST_BYTES {
             return Err(format!("is larger than {} KiB", MOST_BYTES / 1024));
         }
-        String::from_utf8(bytes).map(Some).map_err(|_| "is not UTF-8 text".to_owned())
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| "is not UTF-8 text".to_owned())
     }
 
     fn open_beneath(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
@@ -125,7 +133,11 @@ mod tests {
 
     #[test]
     fn paths_stay_inside() {
-        let inside = |from: &str, path: &str| super::inside(Path::new(from), path).ok().map(|p| p.display().to_string());
+        let inside = |from: &str, path: &str| {
+            super::inside(Path::new(from), path)
+                .ok()
+                .map(|p| p.display().to_string())
+        };
         assert_eq!(inside("", "./a/../b"), Some("b".to_owned()));
         assert_eq!(inside("e2e", ".."), Some(String::new()));
         assert_eq!(inside("e2e", "../src"), Some("src".to_owned()));

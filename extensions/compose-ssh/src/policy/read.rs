@@ -35,7 +35,14 @@ pub(super) fn read(project: &Project, file: &str) -> Result<Source, Vec<Refusal>
     let variables = match project.text(&env) {
         Ok(Some(text)) => variables(&text),
         Ok(None) => BTreeMap::new(),
-        Err(why) => return Err(vec![Refusal::new(".env", Place::default(), &[], format!("the file {why}"))]),
+        Err(why) => {
+            return Err(vec![Refusal::new(
+                ".env",
+                Place::default(),
+                &[],
+                format!("the file {why}"),
+            )]);
+        }
     };
     let mut source = of_text(file, &text, variables)?;
     source.directory = directory;
@@ -43,11 +50,7 @@ pub(super) fn read(project: &Project, file: &str) -> Result<Source, Vec<Refusal>
 }
 
 /// Reads a Compose file from memory, with these variables.
-pub(super) fn of_text(
-    file: &str,
-    text: &str,
-    variables: BTreeMap<String, String>,
-) -> Result<Source, Vec<Refusal>> {
+pub(super) fn of_text(file: &str, text: &str, variables: BTreeMap<String, String>) -> Result<Source, Vec<Refusal>> {
     let mut root = parse_with(file, text, MergeKeys::Kept)
         .map_err(|found| found.into_iter().map(Refusal::from).collect::<Vec<_>>())?;
     let mut filling = Filling {
@@ -58,7 +61,9 @@ pub(super) fn of_text(
         path: Vec::new(),
     };
     filling.walk(&mut root);
-    let Filling { refusals, mut notes, .. } = filling;
+    let Filling {
+        refusals, mut notes, ..
+    } = filling;
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -105,8 +110,9 @@ impl Filling<'_> {
                 Ok((filled, unset)) => {
                     *text = filled;
                     for name in unset {
-                        self.notes
-                            .push(format!("the variable {name} is set nowhere in the project: taken as empty"));
+                        self.notes.push(format!(
+                            "the variable {name} is set nowhere in the project: taken as empty"
+                        ));
                     }
                 }
                 Err(why) => self.refuse(node.place, &why),
@@ -195,7 +201,11 @@ fn fill(text: &str, variables: &BTreeMap<String, String>, depth: usize) -> Resul
                     unset.extend(more);
                     default
                 }
-                (Some('?'), None) => return Err(format!("needs the variable {name}, which is set nowhere in the project")),
+                (Some('?'), None) => {
+                    return Err(format!(
+                        "needs the variable {name}, which is set nowhere in the project"
+                    ));
+                }
                 (Some('+'), Some(_)) => fill(chars.as_str(), variables, depth + 1)?.0,
                 (Some('+'), None) => String::new(),
                 _ => return Err("has a variable of a form that is none".to_owned()),

@@ -79,9 +79,14 @@ impl fmt::Display for Refusal {
 /// Short, and without anything a terminal would obey.
 fn printable(text: &str) -> String {
     let hostile = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
-    let mut short: String = text.chars().take(240).map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect();
+    let mut short: String = text
+        .chars()
+        .take(240)
+        .map(|c| if hostile(c) { '\u{fffd}' } else { c })
+        .collect();
     if text.chars().nth(240).is_some() {
         short.push('…');
     }

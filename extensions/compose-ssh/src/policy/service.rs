@@ -76,9 +76,15 @@ pub(super) fn reason(key: &str) -> Option<&'static str> {
         "include" | "extends" | "label_file" | "configs" | "secrets" | "credential_spec" => {
             "would bring in files that are not looked at here"
         }
-        "volumes_from" | "external_links" | "use_api_socket" => "would reach into containers that are not the sandbox's",
-        "dns" | "dns_search" | "dns_opt" | "extra_hosts" | "mac_address" => "would decide about the network, which the profile does",
-        "driver_opts" | "driver" | "external" | "ipam" => "could make it something else than a volume or network of the sandbox",
+        "volumes_from" | "external_links" | "use_api_socket" => {
+            "would reach into containers that are not the sandbox's"
+        }
+        "dns" | "dns_search" | "dns_opt" | "extra_hosts" | "mac_address" => {
+            "would decide about the network, which the profile does"
+        }
+        "driver_opts" | "driver" | "external" | "ipam" => {
+            "could make it something else than a volume or network of the sandbox"
+        }
         "additional_contexts" | "ssh" | "network" | "entitlements" | "cache_from" | "cache_to" | "platforms" => {
             "would give the build more than its context"
         }
@@ -101,7 +107,11 @@ pub(super) fn service(at: &At<'_>, name: &str, tag: &str, project: Option<(&Proj
     service.user = fields.take("user").and_then(|user| plain_user(&user));
     service.hostname = fields.take("hostname").and_then(|hostname| {
         let text = hostname.text()?;
-        if is_name(&text) { Some(text) } else { hostname.refuse(format!("is `{text}`, not a name")) }
+        if is_name(&text) {
+            Some(text)
+        } else {
+            hostname.refuse(format!("is `{text}`, not a name"))
+        }
     });
     if let Some(ports) = fields.take("ports") {
         service.ports = port::ports(&ports);
@@ -120,7 +130,9 @@ pub(super) fn service(at: &At<'_>, name: &str, tag: &str, project: Option<(&Proj
                 Some(text) if is_name(&text) => {
                     service.depends_on.entry(text).or_insert("service_started");
                 }
-                Some(text) => link.refuse(format!("is `{text}`: only a service's own name is accepted")).unwrap_or(()),
+                Some(text) => link
+                    .refuse(format!("is `{text}`: only a service's own name is accepted"))
+                    .unwrap_or(()),
                 None => {}
             }
         }
@@ -138,21 +150,36 @@ pub(super) fn service(at: &At<'_>, name: &str, tag: &str, project: Option<(&Proj
     }
     service.restart = fields.take("restart").and_then(|restart| restart_policy(&restart));
     service.init = fields.take("init").and_then(|init| init.truth()).unwrap_or(false);
-    service.read_only = fields.take("read_only").and_then(|read_only| read_only.truth()).unwrap_or(false);
+    service.read_only = fields
+        .take("read_only")
+        .and_then(|read_only| read_only.truth())
+        .unwrap_or(false);
     service.tty = fields.take("tty").and_then(|tty| tty.truth()).unwrap_or(false);
     service.stdin_open = fields.take("stdin_open").and_then(|open| open.truth()).unwrap_or(false);
     service.stop_signal = fields.take("stop_signal").and_then(|signal| {
         let text = signal.text()?;
         let good = !text.is_empty() && text.len() <= 12 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+');
-        if good { Some(text) } else { signal.refuse(format!("is `{text}`, not a signal")) }
+        if good {
+            Some(text)
+        } else {
+            signal.refuse(format!("is `{text}`, not a signal"))
+        }
     });
     service.stop_grace_ms = fields.take("stop_grace_period").and_then(|grace| {
         let given = value::duration(&grace)?;
-        if given > MOST_GRACE_MS { grace.refuse("is more than 30s") } else { Some(given) }
+        if given > MOST_GRACE_MS {
+            grace.refuse("is more than 30s")
+        } else {
+            Some(given)
+        }
     });
     service.shm_size = fields.take("shm_size").and_then(|size| {
         let bytes = value::size(&size)?;
-        if bytes > MOST_SHM { size.refuse("is more than 1g") } else { Some(bytes) }
+        if bytes > MOST_SHM {
+            size.refuse("is more than 1g")
+        } else {
+            Some(bytes)
+        }
     });
     limits(&mut fields, &mut service);
     harmless_rights(&mut fields);
@@ -162,7 +189,10 @@ pub(super) fn service(at: &At<'_>, name: &str, tag: &str, project: Option<(&Proj
     if let Some(policy) = fields.take("pull_policy") {
         policy.one_of(&["missing", "if_not_present", "never", "always", "build"]);
     }
-    fields.drop_keys(&["container_name"], "is not used: containers are named after the sandbox");
+    fields.drop_keys(
+        &["container_name"],
+        "is not used: containers are named after the sandbox",
+    );
     fields.drop_keys(&["logging"], "is not used: the host keeps a bounded log");
     fields.drop_keys(&["platform", "annotations", "attach"], "is not used");
     fields.drop_extensions();
@@ -202,7 +232,9 @@ fn read_env_file(at: &At<'_>, service: &mut Service, project: Option<(&Project, 
         Value::Map(_) => {
             let mut fields = at.fields()?;
             let path = fields.take("path").and_then(|path| path.text());
-            let required = fields.take("required").is_none_or(|required| required.truth() != Some(false));
+            let required = fields
+                .take("required")
+                .is_none_or(|required| required.truth() != Some(false));
             if let Some(format) = fields.take("format") {
                 format.one_of(&["raw"])?;
             }
@@ -245,9 +277,10 @@ pub(super) fn pairs(at: &At<'_>) -> Option<BTreeMap<String, String>> {
             Some(value) => {
                 all.insert(name.to_owned(), value);
             }
-            None => at
-                .found
-                .note(format!("`{}` has no value: nothing of the caller's environment is passed on", at.path.join("."))),
+            None => at.found.note(format!(
+                "`{}` has no value: nothing of the caller's environment is passed on",
+                at.path.join(".")
+            )),
         }
         Some(())
     };
@@ -276,7 +309,11 @@ fn plain_user(at: &At<'_>) -> Option<String> {
     let plain = |part: &str| {
         !part.is_empty() && part.len() <= 32 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
-    if text.splitn(2, ':').all(plain) { Some(text) } else { at.refuse(format!("is `{text}`, not a user")) }
+    if text.splitn(2, ':').all(plain) {
+        Some(text)
+    } else {
+        at.refuse(format!("is `{text}`, not a user"))
+    }
 }
 
 fn dependencies(at: &At<'_>) -> BTreeMap<String, &'static str> {
@@ -346,12 +383,17 @@ fn networks(fields: &mut Fields<'_>, service: &mut Service) {
             Some("none") => service.no_network = true,
             Some("bridge" | "default") => {}
             Some(other) => {
-                mode.refuse::<()>(format!("is `{other}`: it {}", reason("network_mode").unwrap_or_default()));
+                mode.refuse::<()>(format!(
+                    "is `{other}`: it {}",
+                    reason("network_mode").unwrap_or_default()
+                ));
             }
             None => {}
         }
     }
-    let Some(networks) = fields.take("networks") else { return };
+    let Some(networks) = fields.take("networks") else {
+        return;
+    };
     let mut all = BTreeMap::new();
     match &networks.node.value {
         Value::Map(_) => {
@@ -368,7 +410,10 @@ fn networks(fields: &mut Fields<'_>, service: &mut Service) {
                     }
                 }
                 fields.drop_keys(&["priority", "gw_priority"], "is not used");
-                fields.drop_keys(&["ipv4_address", "ipv6_address"], "is not used: the sandbox gives out its own addresses");
+                fields.drop_keys(
+                    &["ipv4_address", "ipv6_address"],
+                    "is not used: the sandbox gives out its own addresses",
+                );
                 fields.finish();
                 all.insert(name.to_owned(), aliases);
             }
@@ -389,7 +434,14 @@ fn own_labels(at: &At<'_>) -> Option<BTreeMap<String, String>> {
     let labels = pairs(at)?;
     for name in labels.keys() {
         let lower = name.to_ascii_lowercase();
-        let taken = ["com.docker.", "io.docker.", "org.dockerproject.", "io.podman.", "dev.sandboxer.", "desktop.docker."];
+        let taken = [
+            "com.docker.",
+            "io.docker.",
+            "org.dockerproject.",
+            "io.podman.",
+            "dev.sandboxer.",
+            "desktop.docker.",
+        ];
         if taken.iter().any(|prefix| lower.starts_with(prefix)) {
             return at.refuse(format!("has the label `{name}`, which says whose a container is"));
         }
@@ -414,7 +466,9 @@ fn restart_policy(at: &At<'_>) -> Option<String> {
             Some(times) if !times.is_empty() && times.len() <= 3 && times.bytes().all(|b| b.is_ascii_digit()) => {
                 Some(text.clone())
             }
-            _ => at.refuse(format!("is `{text}`; accepted: no, on-failure[:times], always, unless-stopped")),
+            _ => at.refuse(format!(
+                "is `{text}`; accepted: no, on-failure[:times], always, unless-stopped"
+            )),
         },
     }
 }
@@ -456,7 +510,10 @@ fn limits(fields: &mut Fields<'_>, service: &mut Service) {
                 && let Some(mut limits) = limits.fields()
             {
                 service.cpus = limits.take("cpus").and_then(|cpus| value::cpus(&cpus)).or(service.cpus);
-                service.memory = limits.take("memory").and_then(|memory| value::size(&memory)).or(service.memory);
+                service.memory = limits
+                    .take("memory")
+                    .and_then(|memory| value::size(&memory))
+                    .or(service.memory);
                 service.pids = limits.take("pids").and_then(|pids| pids.count()).or(service.pids);
                 limits.finish();
             }
@@ -469,7 +526,15 @@ fn limits(fields: &mut Fields<'_>, service: &mut Service) {
             resources.finish();
         }
         deploy.drop_keys(
-            &["restart_policy", "update_config", "rollback_config", "mode", "endpoint_mode", "labels", "placement"],
+            &[
+                "restart_policy",
+                "update_config",
+                "rollback_config",
+                "mode",
+                "endpoint_mode",
+                "labels",
+                "placement",
+            ],
             "is not used: there is no swarm",
         );
         deploy.finish();
@@ -501,7 +566,10 @@ fn harmless_rights(fields: &mut Fields<'_>) {
                 let upper = text.to_ascii_uppercase();
                 let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
                 if !kept.contains(bare) {
-                    item.refuse::<()>(format!("asks for {text}, which {}", reason("cap_add").unwrap_or_default()));
+                    item.refuse::<()>(format!(
+                        "asks for {text}, which {}",
+                        reason("cap_add").unwrap_or_default()
+                    ));
                 }
             }
         }

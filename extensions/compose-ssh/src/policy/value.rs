@@ -82,7 +82,9 @@ pub(super) fn cpus(at: &At<'_>) -> Option<f64> {
 pub(super) fn target(at: &At<'_>, text: &str) -> Option<String> {
     let plain = !text.chars().any(char::is_control) && !text.contains([':', '\\', ',']) && text.len() <= 1024;
     if !text.starts_with('/') || !plain {
-        return at.refuse(format!("has the target `{text}`: a target is an absolute path inside the container"));
+        return at.refuse(format!(
+            "has the target `{text}`: a target is an absolute path inside the container"
+        ));
     }
     let mut clean = String::new();
     for part in text.split('/').filter(|part| !part.is_empty() && *part != ".") {
