@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandboxer_extension::port::{Clock, IdSource, Outbound, Owners};
-use sandboxer_extension::{ExecSession, Registry};
+use sandboxer_extension::{ExecSession, LogsRequest, Registry};
 use sandboxer_model::error::UserError;
 use sandboxer_model::event::Event;
 use sandboxer_model::id::OperationId;
@@ -181,6 +181,14 @@ impl Engine {
     /// `NotFound`, `WrongState`, `Unsupported`, and those of the backend.
     pub async fn exec(&self, id: &str, cmd: ExecCommand) -> Result<Box<dyn ExecSession>, UserError> {
         self.do_exec(id, cmd).await
+    }
+
+    /// Shows what a sandbox's services print.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongState`, `Unsupported`, and those of the backend.
+    pub async fn logs(&self, id: &str, request: LogsRequest) -> Result<Box<dyn ExecSession>, UserError> {
+        self.do_logs(id, request).await
     }
 
     /// Creates, runs one command, destroys: in one process, and destroyed whatever happens.

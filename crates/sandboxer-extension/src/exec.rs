@@ -43,6 +43,28 @@ pub enum ExecStdio {
     Detached,
 }
 
+/// What to show of what a sandbox prints.
+#[derive(Debug)]
+pub struct LogsRequest {
+    /// Of which service; `None`: of all.
+    pub service: Option<String>,
+    /// How many of the last lines of each.
+    pub tail: u32,
+    /// Whether to go on as more is printed.
+    pub follow: Follow,
+    /// Where it goes; what is wrong goes to the second.
+    pub output: [OwnedFd; 2],
+}
+
+/// Whether to go on as more is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// Stop at what there is.
+    No,
+    /// Go on until the sandbox or the caller ends.
+    Yes,
+}
+
 /// The size of a terminal, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowSize {

@@ -26,6 +26,7 @@ pub(crate) fn manifest() -> Manifest {
         needs_host: true,
         exec: true,
         exec_tty: true,
+        logs: true,
         network_deny: true,
         network_egress: true,
         network_allow: true,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sandboxer_extension::port::Clock;
 use sandboxer_extension::{
     Call, Ended, ErrorKind, ExecRequest, ExecSession, Extension, ExtensionError, Handle, HostProbe, Inventory,
-    Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
+    LogsRequest, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
 };
 use sandboxer_host::{Machine, SshSettings};
 use sandboxer_model::cleanup::{CleanupReport, Presence};
@@ -242,6 +242,17 @@ impl Extension for ComposeSshExtension {
         let plan = Plan::of(target)?;
         let machine = self.machine(target.host.as_deref())?;
         session::start(&machine, target, &plan, request)
+    }
+
+    async fn logs(
+        &self,
+        call: &Call,
+        target: &Target,
+        request: LogsRequest,
+    ) -> Result<Box<dyn ExecSession>, ExtensionError> {
+        let plan = Plan::of(target)?;
+        let machine = self.machine(target.host.as_deref())?;
+        session::logs(&machine, call, self.base_dir(target), target, &plan, request)
     }
 
     async fn set_deadline(&self, call: &Call, target: &Target, deadline: Timestamp) -> Result<(), ExtensionError> {

@@ -181,6 +181,31 @@ fn attestations(reply: &Reply) -> Vec<Attestation> {
         .collect()
 }
 
+/// Every port the engine published, where the file was taken as it is and nothing is known beforehand.
+fn seen(container: &serde_json::Value) -> Vec<Endpoint> {
+    let ports = container
+        .pointer("/NetworkSettings/Ports")
+        .and_then(|ports| ports.as_object());
+    ports
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, bindings)| {
+            let (port, protocol) = key.split_once('/')?;
+            let binding = bindings.get(0)?;
+            let ip = binding
+                .get("HostIp")?
+                .as_str()
+                .filter(|ip| !ip.is_empty())
+                .unwrap_or("0.0.0.0");
+            Some(Endpoint {
+                port: port.parse().ok()?,
+                address: format!("{ip}:{}", binding.get("HostPort")?.as_str()?),
+                protocol: protocol.to_owned(),
+            })
+        })
+        .collect()
+}
+
 /// Ports that the engine published on the host's loopback, read from what it says of the containers.
 fn published(services: &mut BTreeMap<String, Vec<Endpoint>>, reply: &Reply) {
     let containers = reply.inspected.as_ref().and_then(|all| all.as_array());
@@ -192,6 +217,10 @@ fn published(services: &mut BTreeMap<String, Vec<Endpoint>>, reply: &Reply) {
         else {
             continue;
         };
+        if endpoints.is_empty() {
+            endpoints.extend(seen(container));
+            continue;
+        }
         for endpoint in endpoints {
             let key = format!("{}/{}", endpoint.port, endpoint.protocol);
             let binding = container

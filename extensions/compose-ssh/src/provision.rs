@@ -138,7 +138,11 @@ pub(crate) async fn provision(
         .map_err(|error| ExtensionError::new(ErrorKind::Failed, format!("cannot write the Compose file: {error}")))?;
     talk.send(format!("compose {}\n", document.len()).as_bytes()).await?;
     talk.send(&document).await?;
-    if request.profile.trust != Trust::Full {
+    if request.profile.trust == Trust::Full {
+        let file = trusted_file(&prepared)?;
+        talk.send(format!("trusted {}\n{file}\n", file.len() + 1).as_bytes())
+            .await?;
+    } else {
         talk.send(format!("wall {}\n{wall}", wall.len()).as_bytes()).await?;
     }
     let builds = builds(&stack, &prepared, call, request)?;
@@ -220,21 +224,7 @@ fn stack(
         }
         Err(error) => return Err(unreadable(root, &error)),
     };
-    let compose_file = match (&prepared.config.compose_file, &prepared.repo) {
-        (Some(file), _) => file.clone(),
-        (None, None) => String::new(),
-        (None, Some(repo)) => project.first_of(COMPOSE_FILES).map(str::to_owned).ok_or_else(|| {
-            ExtensionError::new(
-                ErrorKind::Invalid,
-                format!(
-                    "{} has no Compose file: none of {}",
-                    repo.display(),
-                    COMPOSE_FILES.join(", ")
-                ),
-            )
-            .hint("name it with `--input compose_file=PATH`, or `config.compose_file` in the profile")
-        })?,
-    };
+    let compose_file = compose_file(prepared, &project)?;
     let remote_dir = format!("{base_dir}/{id}");
     let request = policy::Request {
         project: &project,
@@ -263,10 +253,46 @@ fn stack(
         },
     };
     let made = match (&prepared.repo, &prepared.config.image) {
+        (Some(_), _) if profile.trust == Trust::Full => policy::trusted(&request),
         (None, Some(image)) => policy::single(&request, image),
         _ => policy::reconstruct(&request),
     };
     made.map_err(|refusals| refused(&refusals))
+}
+
+/// The file's path relative to the repository.
+fn compose_file(prepared: &Prepared, project: &policy::Project) -> Result<String, ExtensionError> {
+    match (&prepared.config.compose_file, &prepared.repo) {
+        (Some(file), _) => Ok(file.clone()),
+        (None, None) => Ok(String::new()),
+        (None, Some(repo)) => project.first_of(COMPOSE_FILES).map(str::to_owned).ok_or_else(|| {
+            ExtensionError::new(
+                ErrorKind::Invalid,
+                format!(
+                    "{} has no Compose file: none of {}",
+                    repo.display(),
+                    COMPOSE_FILES.join(", ")
+                ),
+            )
+            .hint("name it with `--input compose_file=PATH`, or `config.compose_file` in the profile")
+        }),
+    }
+}
+
+/// The same for a file that is taken as it is: one line, beneath the repository.
+fn trusted_file(prepared: &Prepared) -> Result<String, ExtensionError> {
+    let repo = prepared.repo.as_deref().unwrap_or(Path::new("/var/empty"));
+    let project = policy::Project::open(repo).map_err(|error| unreadable(repo, &error))?;
+    let file = compose_file(prepared, &project)?;
+    let plain =
+        !file.starts_with('/') && !file.chars().any(char::is_control) && !file.split('/').any(|part| part == "..");
+    if plain {
+        return Ok(file);
+    }
+    Err(ExtensionError::new(
+        ErrorKind::Invalid,
+        format!("`{file}` is no path of the repository"),
+    ))
 }
 
 fn unreadable(root: &Path, error: &std::io::Error) -> ExtensionError {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use sandboxer_extension::{
-    ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, ExtensionError, Signaller, Target, WindowSize,
-    async_trait,
+    Call, ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, ExtensionError, Follow, LogsRequest, Signaller,
+    Target, WindowSize, async_trait,
 };
 use sandboxer_host::machine::{AttachIo, Attached, Terminal};
 use sandboxer_host::{Machine, Program};
 
 use crate::plan::Plan;
+use crate::program::program;
 
 /// Finds the service's container and becomes the engine's exec in it. Words: ENGINE PROJECT SERVICE COUNT, then COUNT
 /// options of the engine, then the command.
@@ -89,6 +90,54 @@ pub(crate) fn start(
     options.extend(request.argv);
     let attached = machine.attach(&program, &options, io)?;
     Ok(Box::new(Session { attached, terminal }))
+}
+
+/// Longest time that logs are followed over one connection.
+const FOLLOWED: Duration = Duration::from_secs(86_400);
+
+/// Shows what services print.
+///
+/// # Errors
+/// `Invalid` without a service of that name, `Unavailable`.
+pub(crate) fn logs(
+    machine: &Machine,
+    call: &Call,
+    base_dir: &str,
+    target: &Target,
+    plan: &Plan,
+    request: LogsRequest,
+) -> Result<Box<dyn ExecSession>, ExtensionError> {
+    let mut words = vec![
+        match request.follow {
+            Follow::No => "now",
+            Follow::Yes => "follow",
+        }
+        .to_owned(),
+        request.tail.to_string(),
+    ];
+    if let Some(service) = request.service.as_deref() {
+        words.push(plan.service(Some(service))?.to_owned());
+    }
+    let mut program = program("logs", base_dir, target.sandbox_id.as_str(), call, words);
+    program.timeout = FOLLOWED;
+    let nothing = rustix::fs::open(
+        "/dev/null",
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .map_err(|error| ExtensionError::new(ErrorKind::Failed, format!("cannot open /dev/null: {error}")))?;
+    let [stdout, stderr] = request.output;
+    let io = AttachIo {
+        stdin: nothing,
+        stdout,
+        stderr,
+        terminal: Terminal::No,
+    };
+    let attached = machine.attach(&program, &[], io)?;
+    Ok(Box::new(Session {
+        attached,
+        terminal: None,
+    }))
 }
 
 /// Our end of a pseudo-terminal, and the other one three times.

@@ -137,6 +137,34 @@ pub fn reconstruct(request: &Request<'_>) -> Result<Stack, Vec<Refusal>> {
     emit::emit(request, &file)
 }
 
+/// The operator's own file, taken as it is: all that is made is a second file that says whose its services are.
+///
+/// # Errors
+/// It is no Compose file.
+pub fn trusted(request: &Request<'_>) -> Result<Stack, Vec<Refusal>> {
+    let names = read::service_names(request.project, request.compose_file)?;
+    let services: serde_json::Map<String, serde_json::Value> = names
+        .into_iter()
+        .map(|name| (name, serde_json::json!({ "labels": request.labels })))
+        .collect();
+    Ok(Stack {
+        services: services
+            .keys()
+            .map(|name| {
+                let plan = ServicePlan {
+                    ports: Vec::new(),
+                    address: None,
+                    has_health_check: false,
+                };
+                (name.clone(), plan)
+            })
+            .collect(),
+        document: serde_json::json!({ "services": services }),
+        builds: Vec::new(),
+        notes: vec!["`trust: full`: the file is taken as it is, and may reach the host".to_owned()],
+    })
+}
+
 /// The file of a sandbox without a repository: one service of this image that waits to be used.
 ///
 /// # Errors

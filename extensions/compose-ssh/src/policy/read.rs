@@ -49,6 +49,26 @@ pub(super) fn read(project: &Project, file: &str) -> Result<Source, Vec<Refusal>
     Ok(source)
 }
 
+/// The names of a file's services, whatever else is in it.
+pub(super) fn service_names(project: &Project, file: &str) -> Result<Vec<String>, Vec<Refusal>> {
+    let refuse = |why: String| vec![Refusal::new(file, Place::default(), &[], why)];
+    let path = inside(Path::new(""), file).map_err(|why| refuse(format!("the path of the Compose file {why}")))?;
+    let text = project
+        .text(&path)
+        .map_err(|why| refuse(format!("the Compose file {why}")))?
+        .ok_or_else(|| refuse("there is no such Compose file in the project".to_owned()))?;
+    let root = parse_with(file, &text, MergeKeys::Kept)
+        .map_err(|found| found.into_iter().map(Refusal::from).collect::<Vec<_>>())?;
+    let Value::Map(entries) = &root.value else {
+        return Err(refuse("is no Compose file".to_owned()));
+    };
+    let services = entries.iter().find(|entry| entry.key == "services");
+    match services.map(|services| &services.value.value) {
+        Some(Value::Map(services)) => Ok(services.iter().map(|service| service.key.clone()).collect()),
+        _ => Err(refuse("has no services".to_owned())),
+    }
+}
+
 /// Reads a Compose file from memory, with these variables.
 pub(super) fn of_text(file: &str, text: &str, variables: BTreeMap<String, String>) -> Result<Source, Vec<Refusal>> {
     let mut root = parse_with(file, text, MergeKeys::Kept)

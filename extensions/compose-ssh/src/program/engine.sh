@@ -52,12 +52,20 @@ compose() {
     mkdir -p "$STATE/empty"
     (
         cd "$STATE/empty" || exit 1
+        # The operator's own file, taken as it is; ours only adds whose it is.
+        if [ -s "$STATE/trusted" ]; then
+            IFS= read -r _file <"$STATE/trusted"
+            set -- -f "$BASE/$ID/$_file" -f "$STATE/compose.json" "$@"
+            cd "$BASE/$ID" || exit 1
+        else
+            set -- -f "$STATE/compose.json" "$@"
+        fi
         # shellcheck disable=SC2086
         exec env -i PATH="$PATH" HOME="$STATE/empty" ${DOCKER_HOST:+DOCKER_HOST="$DOCKER_HOST"} \
             ${XDG_RUNTIME_DIR:+XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR"} \
             ${CONTAINERS_CONF:+CONTAINERS_CONF="$CONTAINERS_CONF"} ${CONTAINERS_STORAGE_CONF:+CONTAINERS_STORAGE_CONF="$CONTAINERS_STORAGE_CONF"} \
             DOCKER_CONFIG="${DOCKER_CONFIG:-${HOME:-/}/.docker}" COMPOSE_PROJECT_NAME="$ID" \
-            $COMPOSE -p "$ID" -f "$STATE/compose.json" "$@" </dev/null
+            $COMPOSE -p "$ID" "$@" </dev/null
     )
 }
 
@@ -96,6 +104,10 @@ listed() {
     container) "$ENGINE" ps -aq --no-trunc --filter "label=$PROJECT_LABEL=$ID" ;;
     network) "$ENGINE" network ls -q --no-trunc --filter "label=$PROJECT_LABEL=$ID" ;;
     volume) "$ENGINE" volume ls -q --filter "label=$PROJECT_LABEL=$ID" ;;
-    image) "$ENGINE" images -q --no-trunc --filter "label=dev.sandboxer.sandbox=$ID" ;;
+    image)
+        # Built by us, which carry our label, and by a trusted file, which carry the project's name.
+        "$ENGINE" images -q --no-trunc --filter "label=dev.sandboxer.sandbox=$ID" &&
+            "$ENGINE" images -q --no-trunc --filter "label=$PROJECT_LABEL=$ID"
+        ;;
     esac
 }

@@ -99,6 +99,7 @@ provision() {
     while IFS=' ' read -r _what _length; do
         case $_what in
         compose) receive "$STATE/compose.json" "$_length" ;;
+        trusted) receive "$STATE/trusted" "$_length" ;;
         wall) receive "$STATE/wall.nft" "$_length" ;;
         builds) receive "$STATE/builds" "$_length" ;;
         tree)
@@ -117,7 +118,9 @@ provision() {
         . "$STATE/builds"
     fi
     still
-    compose up -d --no-build >"$STATE/up.log" 2>&1 || engine_failed "compose up failed" "$STATE/up.log"
+    # Only a trusted file has anything left to build.
+    if [ -s "$STATE/trusted" ]; then _build=; else _build=--no-build; fi
+    compose up -d $_build >"$STATE/up.log" 2>&1 || engine_failed "compose up failed" "$STATE/up.log"
     say made
 }
 
@@ -259,6 +262,20 @@ remove_all() {
     esac >"$STATE/log.$1" 2>&1 || :
 }
 
+# logs … now|follow TAIL [SERVICE]: what the services print, as the compose command shows it.
+logs() {
+    STATE=$BASE/.sbx/$ID
+    [ -s "$STATE/choice" ] || { echo "sandboxer: $ID is not on this host" >&2; exit 125; }
+    read -r _choice <"$STATE/choice"
+    pick_compose "$_choice"
+    case $1 in
+    follow) set -- -f --tail "$2" ${3:+"$3"} ;;
+    *) set -- --tail "$2" ${3:+"$3"} ;;
+    esac
+    [ "$FLAVOUR" = podman ] || set -- --no-color "$@"
+    compose logs "$@"
+}
+
 # teardown …
 teardown() {
     IFS= read -r _choice || _choice=
@@ -378,6 +395,7 @@ guard)
     ;;
 teardown) teardown ;;
 observe) observe ;;
+logs) logs "$@" ;;
 deadline) deadline "$@" ;;
 inventory) inventory ;;
 probe) probe ;;
