@@ -83,12 +83,17 @@ impl Host {
         .map(drop)
     }
 
+    /// Where its SSH server listens.
+    pub fn ssh_socket(&self) -> std::net::SocketAddr {
+        std::net::SocketAddr::from(([10, 213, self.facts.number.try_into().unwrap_or(0), 2], PORT))
+    }
+
     /// Waits until the SSH server answers.
     ///
     /// # Errors
     /// It did not in time; with the end of its log.
     pub(crate) fn wait_for_ssh(&self, patience: Duration) -> Result<(), Unavailable> {
-        let address = std::net::SocketAddr::from(([10, 213, self.facts.number.try_into().unwrap_or(0), 2], PORT));
+        let address = self.ssh_socket();
         let answers = || {
             use std::io::Read as _;
             let connect = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1));

@@ -47,6 +47,6 @@ pub use command::Output;
 pub use host::Host;
 pub use network::Direction;
 pub use plan::{Compose, Plan};
-//pub use proxy::Proxy;
-//pub use shared::Shared;
+pub use proxy::Proxy;
+pub use shared::Shared;
 pub use skip::Unavailable;
