@@ -8,7 +8,7 @@ use crate::skip::Unavailable;
 
 /// What `GET /` of the page answers.
 pub const PAGE: &str = "a page from the repository\n";
-/// What `GET /built` answers: written when the image was built.
+/// Part of what `GET /cgi-bin/env` answers: written when the image was built.
 pub const BUILT: &str = "built\n";
 /// The variable whose value `GET /cgi-bin/env` shows.
 pub const VARIABLE: &str = "GREETING";
@@ -22,7 +22,7 @@ pub const VALUE: &str = "hello from compose.yml";
 /// # Errors
 /// It cannot be written.
 pub fn web_db_cache(folder: &Path) -> Result<(), Unavailable> {
-    web(folder, WEB_DB_CACHE)
+    web(folder, include_str!("fixture/web_db_cache/compose.yml"))
 }
 
 /// The same with the page alone.
@@ -30,19 +30,14 @@ pub fn web_db_cache(folder: &Path) -> Result<(), Unavailable> {
 /// # Errors
 /// It cannot be written.
 pub fn web_only(folder: &Path) -> Result<(), Unavailable> {
-    web(folder, WEB_ONLY)
+    web(folder, include_str!("fixture/web_only/compose.yml"))
 }
 
 fn web(folder: &Path, compose: &str) -> Result<(), Unavailable> {
     for part in ["site/cgi-bin", "web"] {
         make(&folder.join(part))?;
     }
-    let compose = compose
-        .replace("WEB", WEB)
-        .replace("IMAGE", IMAGE)
-        .replace("VARIABLE", VARIABLE)
-        .replace("VALUE", VALUE);
-    write(&folder.join("compose.yml"), &compose)?;
+    write(&folder.join("compose.yml"), compose)?;
     write(
         &folder.join("web/Dockerfile"),
         &format!(
@@ -66,44 +61,3 @@ const PEERS: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n\
                      for peer in db:5432 cache:6379; do\n\
                      printf '%s: ' \"$peer\"\n\
                      echo ask | timeout 3 nc \"${peer%:*}\" \"${peer#*:}\" || echo none\ndone\n";
-
-const WEB: &str = "\
-  web:
-    build: ./web
-    environment:
-      VARIABLE: \"VALUE\"
-    ports:
-      - \"8080:80\"
-    volumes:
-      - ./site:/www:ro
-    healthcheck:
-      test: [\"CMD\", \"wget\", \"-q\", \"-O\", \"/dev/null\", \"http://127.0.0.1/\"]
-      interval: 1s
-      timeout: 3s
-      retries: 20
-    init: true
-    stop_grace_period: 1s
-";
-
-const WEB_ONLY: &str = "services:\nWEB";
-
-const WEB_DB_CACHE: &str = "\
-services:
-WEB    depends_on:
-      - db
-      - cache
-  db:
-    image: IMAGE
-    command: [\"sh\", \"-c\", \"echo row >> /data/rows; exec nc -lk -p 5432 -e sh -c 'wc -l < /data/rows'\"]
-    volumes:
-      - data:/data
-    init: true
-    stop_grace_period: 1s
-  cache:
-    image: IMAGE
-    command: [\"nc\", \"-lk\", \"-p\", \"6379\", \"-e\", \"echo\", \"+PONG\"]
-    init: true
-    stop_grace_period: 1s
-volumes:
-  data:
-";

@@ -163,7 +163,7 @@ fn whatever_is_left_on_a_host_is_told() {
     host.sh(
         "docker rm -f left; docker network rm left-net; docker volume rm left-volume; docker rmi left-image
          rm -r /opt/left-folder /root/left-home /etc/left-file /tmp/left-tmp
-         pkill -f 'sleep 12345'; nft delete table inet left_table; ip link del left-link",
+         pkill -x sleep; nft delete table inet left_table; ip link del left-link",
     )
     .unwrap();
     assert_eq!(host.leftovers(&before, SOON).unwrap(), Vec::<String>::new());
