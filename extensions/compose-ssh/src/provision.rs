@@ -75,6 +75,8 @@ pub(crate) async fn provision(
         when: prepared.config.ready.word().to_owned(),
         ttl_s: request.ttl.as_secs(),
         targets: match prepared.leaves {
+            // Nothing is claimed of a file that is taken as it is.
+            _ if request.profile.trust == Trust::Full => vec!["none".to_owned()],
             Leaves::Nothing => targets_under_deny(),
             Leaves::Listed(_) => vec![network::METADATA.to_owned()],
             Leaves::Anything => vec![network::METADATA.to_owned()],

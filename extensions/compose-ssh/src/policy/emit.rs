@@ -238,7 +238,11 @@ fn emit_service(request: &Request<'_>, service: &Service, addresses: &[(String, 
         }
     }
     if let Some(ms) = service.stop_grace_ms {
-        put("stop_grace_period", json!(format!("{ms}ms")));
+        // Whole seconds: engines count them.
+        put(
+            "stop_grace_period",
+            json!(super::value::written(ms.div_ceil(1000) * 1000)),
+        );
     }
     if let Some(bytes) = service.shm_size {
         put("shm_size", json!(bytes));

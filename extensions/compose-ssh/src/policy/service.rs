@@ -366,7 +366,7 @@ fn health_check(at: &At<'_>) -> Option<serde_json::Value> {
     for key in ["interval", "timeout", "start_period"] {
         if let Some(given) = fields.take(key) {
             let ms = value::duration(&given)?;
-            check.insert(key.to_owned(), json!(format!("{ms}ms")));
+            check.insert(key.to_owned(), json!(value::written(ms)));
         }
     }
     if let Some(retries) = fields.take("retries") {

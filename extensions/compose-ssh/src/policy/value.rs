@@ -47,6 +47,15 @@ fn milliseconds(text: &str) -> Option<u64> {
     (total.is_finite() && total <= 86_400_000.0).then_some(total.round() as u64)
 }
 
+/// A duration as every Compose reads it: the first generation makes a whole number only of whole seconds.
+pub(super) fn written(milliseconds: u64) -> String {
+    if milliseconds % 1000 == 0 {
+        format!("{}s", milliseconds / 1000)
+    } else {
+        format!("{milliseconds}ms")
+    }
+}
+
 /// A size of Compose such as `512m`, `1gb` or a number of bytes, in bytes.
 pub(super) fn size(at: &At<'_>) -> Option<u64> {
     let text = at.text()?;

@@ -80,6 +80,7 @@ drop_wall() {
 # Tries, from inside each container's network, to reach what must not be reached. One line each: container, what was
 # tried, and `refused` or `reached`.
 try_walls() {
+    [ "$1" != none ] || return 0
     command -v nsenter >/dev/null 2>&1 && command -v bash >/dev/null 2>&1 && is_root || return 0
     _neighbour=
     for _claim in "$BASE/.sbx/subnets"/*; do
