@@ -57,7 +57,9 @@ impl Host {
         add("file", &files.join("\n"));
         add("interface", &self.sh(INTERFACES)?);
         let tables = self.sh("nft list tables | sed 's/^table //'")?;
-        let ours = |line: &&str| !line.contains(TABLE);
+        // The engine's own; podman makes them when it needs them first.
+        let engines = ["ip filter", "ip nat", "ip6 filter", "ip6 nat"];
+        let ours = |line: &&str| !line.contains(TABLE) && !engines.contains(&line.trim());
         add("table", &tables.lines().filter(ours).collect::<Vec<_>>().join("\n"));
         add("mount", &self.sh(MOUNTS)?);
         add("cgroup", &self.sh(GROUPS)?);
@@ -140,7 +142,7 @@ const FILES: &str = r#"
 cd /run/testbed/up && find . -mindepth 1 \( -path ./var/lib/docker -o -path ./var/lib/containers \) -prune -o \
     \( ! -type d -o -empty \) -printf '%y /%P\n' |
     grep -v -e '^. /usr/.*docker' -e '^. /etc/passwd' -e '^. /etc/docker/' -e '\.pyc$' -e '/__pycache__' \
-        -e '^. /var/log/' -e '^. /var/lib/cni/' -e '^. /etc/cni/net.d/'
+        -e '^. /var/log/' -e '^. /var/cache/containers/' -e '^. /var/lib/cni/' -e '^. /etc/cni/net.d/'
 find /root /tmp /var/tmp /run -mindepth 1 -xdev \( -path /run/testbed -o -path /run/docker -o -path /run/containerd \
     -o -path /run/containers -o -path /run/crun -o -path /run/libpod -o -path /run/runc -o -path /run/netns \
     -o -path /run/shared \) -prune -o -printf 'f %p\n' |

@@ -92,6 +92,13 @@ impl Compose {
             Compose::Podman => {
                 find("podman", "podman")?;
                 find("podman-compose", "podman-compose")?;
+                find("catatonit", "catatonit")?;
+                for (program, package) in [("netavark", "netavark"), ("aardvark-dns", "aardvark-dns")] {
+                    // Helpers of podman lie where no path looks.
+                    if !Path::new("/usr/lib/podman").join(program).is_file() {
+                        return Err(Unavailable::Missing { program, package });
+                    }
+                }
             }
             Compose::Python => {
                 docker()?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Supervisor;
+use crate::process;
 
 /// How long what is on its way out may take. Teardown that was proven needs none of it; what ends by its own deadline
 /// needs some.
@@ -15,6 +16,7 @@ pub(super) struct Baseline {
     mounts: BTreeSet<String>,
     cgroups: BTreeSet<PathBuf>,
     loops: BTreeSet<String>,
+    network: BTreeSet<String>,
 }
 
 impl Baseline {
@@ -24,6 +26,7 @@ impl Baseline {
             mounts: mounts(),
             cgroups: cgroups(),
             loops: loops(),
+            network: network(),
         }
     }
 
@@ -62,9 +65,10 @@ impl Baseline {
             .filter(|l| ours(l))
             .map(|l| format!("loop device {l}"))
             .collect();
+        let network = network().difference(&self.network).cloned().collect();
         let files = std::fs::read_dir(scratch).into_iter().flatten().flatten();
         let files = files.map(|entry| format!("file {}", entry.path().display())).collect();
-        [mounts, cgroups, loops, files]
+        [mounts, cgroups, loops, network, files]
             .into_iter()
             .collect::<Vec<Vec<String>>>()
             .concat()
@@ -126,4 +130,29 @@ fn loops() -> BTreeSet<String> {
         }
     }
     found
+}
+
+/// Interfaces, network namespaces with a name, and tables of the packet filter, as far as they are called like ours.
+fn network() -> BTreeSet<String> {
+    let listing = |folder: &str| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+    };
+    let tables = if process::is_root() && process::is_installed("nft") {
+        process::capture(process::command("nft").args(["list", "tables"])).unwrap_or_default()
+    } else {
+        String::new()
+    };
+    let interfaces = listing("/sys/class/net")
+        .into_iter()
+        .map(|name| format!("interface {name}"));
+    let namespaces = listing("/run/netns")
+        .into_iter()
+        .map(|name| format!("network namespace {name}"));
+    let tables = tables.lines().map(|line| format!("packet filter {line}"));
+    let all = interfaces.chain(namespaces).chain(tables);
+    all.filter(|line| line.contains("sbx") || line.contains("sandboxer"))
+        .collect()
 }

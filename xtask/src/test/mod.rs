@@ -4,6 +4,7 @@
 //! prints `SKIPPED: name: reason`. Such a test is counted as skipped, never as passed.
 
 mod audit;
+mod hosts;
 mod prerequisites;
 mod rootless;
 mod supervisor;
@@ -36,6 +37,8 @@ struct Run {
     /// `TMPDIR` of the tests; whatever is left here at the end was leaked.
     scratch: PathBuf,
     skip_log: PathBuf,
+    /// Names the machines the tests share, as long as there are some.
+    testbed: PathBuf,
 }
 
 const STAGES: &[&str] = &["workspace", "rootless", "weakened", "doc"];
@@ -57,14 +60,19 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let run = Run {
         supervisor: Supervisor::new()?,
         skip_log: folder.join("skipped"),
+        testbed: folder.join("testbed.json"),
         scratch,
     };
     let before = audit::Baseline::take();
 
     let mut total = Tally::default();
     let mut skipped: BTreeSet<String> = missing.into_iter().collect();
+    let mut left_on_hosts = Vec::new();
     if wanted("workspace") {
-        let (tally, names) = workspace_stage(&run)?;
+        let hosts = hosts::Hosts::start(&run.testbed);
+        let stage = workspace_stage(&run);
+        left_on_hosts = hosts.down();
+        let (tally, names) = stage?;
         total += tally;
         skipped.extend(names);
     }
@@ -85,7 +93,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
         total += doc_stage(&run)?;
     }
 
-    let leaks = before.leaks(&run.supervisor, &run.scratch);
+    let mut leaks = before.leaks(&run.supervisor, &run.scratch);
+    leaks.extend(left_on_hosts);
     for leak in &leaks {
         eprintln!("LEAKED: {leak}");
     }
@@ -213,6 +222,9 @@ impl Run {
             .env("SBX_SKIP_LOG", &self.skip_log)
             .env("TMPDIR", &self.scratch)
             .env("INSTA_UPDATE", "no");
+        if self.testbed.exists() {
+            command.env(sandboxer_testbed::shared::VARIABLE, &self.testbed);
+        }
         // A test that forgets to name its own directories must not touch those of the person who runs it.
         for (variable, folder) in [
             ("XDG_DATA_HOME", "data"),
