@@ -104,16 +104,16 @@ impl Store {
             change(&mut host);
             transaction
                 .execute(
-                    "UPDATE host SET state = $2, slots = $3, cpu_milli = $4, memory_mb = $5, disk_mb = $6, record = $7 \
-                     WHERE name = $1",
+                    "UPDATE host SET state = $1, slots = $2, cpu_milli = $3, memory_mb = $4, disk_mb = $5, record = $6 \
+                     WHERE name = $7",
                     params![
-                        name,
                         host.state.name(),
                         host.capacity.slots.map(signed),
                         host.capacity.cpu_milli.map(signed),
                         host.capacity.memory_mb.map(signed),
                         host.capacity.disk_mb.map(signed),
                         self.json(&host)?,
+                        name,
                     ],
                 )
                 .map_err(wrong)?;
