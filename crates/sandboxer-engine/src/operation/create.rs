@@ -75,8 +75,9 @@ impl Engine {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Created, UserError> {
-        let prepared = self.prepare(req).await?;
-        for _ in 0..SCOPE_ATTEMPTS {
+        let mut prepared = self.prepare(req).await?;
+        let mut scope_attempts = 0;
+        while scope_attempts < SCOPE_ATTEMPTS {
             if let Some(sandbox) = self.live_of_scope(&prepared, progress).await? {
                 return Ok(Created { sandbox, reused: true });
             }
@@ -88,7 +89,9 @@ impl Engine {
                         reused: false,
                     });
                 }
-                Err(Undriven::Scope) => {}
+                Err(Undriven::Scope) => scope_attempts += 1,
+                // One candidate fewer each time.
+                Err(Undriven::NoRoom { host, why }) => prepared.rule_out_first(&host, &why)?,
                 Err(Undriven::Ended(error)) => return Err(error),
             }
         }
@@ -96,8 +99,9 @@ impl Engine {
     }
 
     pub(crate) async fn do_accept(&self, req: &CreateRequest) -> Result<Created, UserError> {
-        let prepared = self.prepare(req).await?;
-        for _ in 0..SCOPE_ATTEMPTS {
+        let mut prepared = self.prepare(req).await?;
+        let mut scope_attempts = 0;
+        while scope_attempts < SCOPE_ATTEMPTS {
             if let Some(sandbox) = self.live_of_scope(&prepared, &crate::api::Silent).await? {
                 return Ok(Created { sandbox, reused: true });
             }
@@ -106,6 +110,10 @@ impl Engine {
             // Nobody's yet: whoever resumes it first has it; after a while the next command does.
             job.operation.lease_owner = String::new();
             job.operation.lease_until = self.ports.clock.now() + UNCLAIMED;
+            // Accepted is accepted: its place is kept until somebody takes it up.
+            job.record.facts.address.clone_from(&prepared.first.address);
+            job.record.sandbox.host.clone_from(&prepared.first.host);
+            job.reserve();
             job.acknowledge();
             match job.commit().await {
                 Ok(()) => {
@@ -114,7 +122,8 @@ impl Engine {
                         reused: false,
                     });
                 }
-                Err(Stop::Store(StoreError::ScopeTaken(_))) => {}
+                Err(Stop::Store(StoreError::ScopeTaken(_))) => scope_attempts += 1,
+                Err(Stop::Store(StoreError::NoRoom { host, why })) => prepared.rule_out_first(&host, &why)?,
                 Err(stop) => return Err(stopped(&stop, &job)),
             }
         }
@@ -204,6 +213,8 @@ const UNCLAIMED: std::time::Duration = std::time::Duration::from_secs(10);
 pub(crate) enum Undriven {
     /// A live sandbox has the scope; nothing was stored.
     Scope,
+    /// The host of the first candidate has no room any more; nothing was stored.
+    NoRoom { host: String, why: String },
     /// It ended otherwise.
     Ended(UserError),
 }
@@ -222,6 +233,9 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
             match outcome {
                 Ok(()) => return Ok(()),
                 Err(Stop::Store(StoreError::ScopeTaken(_))) if !job.record.is_stored() => return Err(Undriven::Scope),
+                Err(Stop::Store(StoreError::NoRoom { host, why })) if !job.record.is_stored() => {
+                    return Err(Undriven::NoRoom { host, why });
+                }
                 // Nothing was stored and no backend was asked.
                 Err(Stop::Cancelled) if !job.record.is_stored() => return Err(Undriven::Ended(interrupted())),
                 Err(Stop::Cancelled) => turn_back(job, Reason::Interrupted),
@@ -240,14 +254,35 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
             Err(Stop::Failed { step, error }) => return Err(Undriven::Ended(teardown::stuck(job, step, &error).await)),
             Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
         }
-        if !next_candidate(job) {
-            return Err(Undriven::Ended(finish_undo(job).await));
+        match move_on(job).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Undriven::Ended(finish_undo(job).await)),
+            Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
         }
-        // The next backend is on record before it is asked.
-        job.commit()
-            .await
-            .map_err(|stop| Undriven::Ended(stopped(&stop, job)))?;
     }
+}
+
+/// Goes to the next candidate that has room; it is on record before it is asked. `false`: there is none.
+async fn move_on(job: &mut Job<'_>) -> Result<bool, Stop> {
+    let before = job.record.clone();
+    while next_candidate(job) {
+        let (host, why) = match job.commit().await {
+            Ok(()) => return Ok(true),
+            Err(Stop::Store(StoreError::NoRoom { host, why })) => (host, why),
+            Err(stop) => return Err(stop),
+        };
+        let full = ExtensionError::new(ErrorKind::Capacity, format!("cannot use host `{host}`: {why}"));
+        note_failure(job, PLACE.name, &full);
+        job.params.undo = Some(Reason::FailedAtStep);
+        job.operation.status = OperationStatus::Undoing;
+    }
+    // Those that had no room were never its place.
+    job.record.sandbox.extension_id = before.sandbox.extension_id;
+    job.record.sandbox.host = before.sandbox.host;
+    job.record.facts.address = before.facts.address;
+    job.record.facts.quote = before.facts.quote;
+    job.record.facts.reservation = before.facts.reservation;
+    Ok(false)
 }
 
 /// What the journal says is left to do. A step that may have had its effect is taken again: each finds what it did.
@@ -263,9 +298,7 @@ fn remaining(job: &Job<'_>) -> Vec<&'static Step> {
 fn place(job: &mut Job<'_>, _: Fact) {
     let candidate = job.frozen.route.accepted().nth(job.record.facts.candidate).cloned();
     if let Some(candidate) = candidate {
-        job.record.sandbox.extension_id = Some(candidate.extension_id.clone());
-        job.record.sandbox.host = candidate.host.clone();
-        job.record.facts.quote = candidate.quote.clone();
+        job.put_on(&candidate);
     }
     let detail = json!({ "extension_id": job.record.sandbox.extension_id, "host": job.record.sandbox.host });
     let backend = job.record.sandbox.extension_id.clone().unwrap_or_default();
@@ -395,6 +428,7 @@ async fn finish_undo(job: &mut Job<'_>) -> UserError {
     let reason = job.params.undo.unwrap_or(Reason::Interrupted);
     job.record.sandbox.reason = Some(job.record.sandbox.reason.unwrap_or(reason));
     job.record.facts.scope_key = None;
+    job.record.facts.reservation = None;
     job.record.sandbox.ready_at = None;
     job.record.sandbox.expires_at = None;
     let error = told(job, reason);
@@ -444,6 +478,7 @@ pub(crate) async fn resume(job: &mut Job<'_>) -> Result<(), UserError> {
     match drive(job).await {
         Ok(()) => Ok(()),
         Err(Undriven::Ended(error)) => Err(error),
+        Err(Undriven::NoRoom { host, why }) => Err(StoreError::NoRoom { host, why }.into()),
         // The scope was taken when it was stored first; it cannot be taken by another now.
         Err(Undriven::Scope) => {
             Err(StoreError::ScopeTaken(job.record.facts.scope_key.clone().unwrap_or_default()).into())
