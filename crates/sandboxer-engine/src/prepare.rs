@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::route::Wanted;
 
 /// Used when a create does not name a profile.
-const DEFAULT_PROFILE: &str = "profile.sandbox-canary";
+pub(crate) const DEFAULT_PROFILE: &str = "profile.sandbox-canary";
 /// Labels per sandbox.
 const MOST_LABELS: usize = 64;
 const LABEL_KEY_LEN: usize = 63;

@@ -11,7 +11,6 @@
 //! the sandbox is found and removed by its id alone, so the handle need not be stored; after a loss of power there is
 //! nothing to find.
 
-use sandboxer_extension::{ErrorKind, ExtensionError};
 use sandboxer_model::error::UserError;
 use sandboxer_model::id::{OperationId, SandboxId};
 use sandboxer_model::lifecycle::{Reason, State};
@@ -22,18 +21,19 @@ use sandboxer_store::{Facts, Frozen, OperationRecord, SandboxRecord, StoreError}
 use serde_json::json;
 
 use super::job::{Job, LEASE};
-use super::params::{CandidateFailure, Params};
+use super::params::Params;
 use super::step::{Act, Commit, Fact, Step, Stop, nothing, stopped};
 use super::teardown::{self, tear_down};
+use super::{candidate, telemetry};
 use crate::api::{CreateRequest, Created, IfAbandoned, Progress};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
-use crate::error::{failure, from_failure, interrupted};
+use crate::error::{from_failure, interrupted};
 use crate::prepare::Prepared;
 
 pub(crate) const STEPS: &[&str] = &["place", "provision", "wait_ready", "publish"];
 
-const PLACE: Step = Step {
+pub(super) const PLACE: Step = Step {
     name: "place",
     act: nothing,
     apply: place,
@@ -240,7 +240,7 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
                 Err(Stop::Cancelled) if !job.record.is_stored() => return Err(Undriven::Ended(interrupted())),
                 Err(Stop::Cancelled) => turn_back(job, Reason::Interrupted),
                 Err(Stop::Failed { step, error }) => {
-                    note_failure(job, step, &error);
+                    candidate::note_failure(job, step, &error);
                     turn_back(job, Reason::FailedAtStep);
                 }
                 Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
@@ -254,35 +254,12 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
             Err(Stop::Failed { step, error }) => return Err(Undriven::Ended(teardown::stuck(job, step, &error).await)),
             Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
         }
-        match move_on(job).await {
+        match candidate::move_on(job).await {
             Ok(true) => {}
             Ok(false) => return Err(Undriven::Ended(finish_undo(job).await)),
             Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
         }
     }
-}
-
-/// Goes to the next candidate that has room; it is on record before it is asked. `false`: there is none.
-async fn move_on(job: &mut Job<'_>) -> Result<bool, Stop> {
-    let before = job.record.clone();
-    while next_candidate(job) {
-        let (host, why) = match job.commit().await {
-            Ok(()) => return Ok(true),
-            Err(Stop::Store(StoreError::NoRoom { host, why })) => (host, why),
-            Err(stop) => return Err(stop),
-        };
-        let full = ExtensionError::new(ErrorKind::Capacity, format!("cannot use host `{host}`: {why}"));
-        note_failure(job, PLACE.name, &full);
-        job.params.undo = Some(Reason::FailedAtStep);
-        job.operation.status = OperationStatus::Undoing;
-    }
-    // Those that had no room were never its place.
-    job.record.sandbox.extension_id = before.sandbox.extension_id;
-    job.record.sandbox.host = before.sandbox.host;
-    job.record.facts.address = before.facts.address;
-    job.record.facts.quote = before.facts.quote;
-    job.record.facts.reservation = before.facts.reservation;
-    Ok(false)
 }
 
 /// What the journal says is left to do. A step that may have had its effect is taken again: each finds what it did.
@@ -295,7 +272,7 @@ fn remaining(job: &Job<'_>) -> Vec<&'static Step> {
     }
 }
 
-fn place(job: &mut Job<'_>, _: Fact) {
+pub(super) fn place(job: &mut Job<'_>, _: Fact) {
     let candidate = job.frozen.route.accepted().nth(job.record.facts.candidate).cloned();
     if let Some(candidate) = candidate {
         job.put_on(&candidate);
@@ -321,13 +298,16 @@ fn provisioned(job: &mut Job<'_>, fact: Fact) {
 fn ask_ready<'j>(job: &'j Job<'_>) -> Act<'j> {
     Box::pin(async move {
         let call = job.call(job.engine.settings.timeouts.ready);
-        let ready = job.extension()?.wait_ready(&call, &job.target()).await?;
-        Ok(Fact::Ready(Box::new(ready)))
+        let extension = job.extension()?;
+        let ready = extension.wait_ready(&call, &job.target()).await?;
+        let around = telemetry::look_around(job, extension.as_ref(), &ready).await;
+        Ok(Fact::Ready(Box::new(ready), Box::new(around)))
     })
 }
 
 fn reachable(job: &mut Job<'_>, fact: Fact) {
-    let Fact::Ready(ready) = fact else { return };
+    let Fact::Ready(ready, around) = fact else { return };
+    job.record.sandbox.telemetry = ready.delta.clone().map(|delta| telemetry::report(job, delta, *around));
     let now = job.engine.ports.clock.now();
     let can_exec = job.extension().is_ok_and(|extension| extension.capabilities().exec);
     let hints = job.frozen.profile.reachability.clone();
@@ -365,28 +345,6 @@ fn publish(job: &mut Job<'_>, _: Fact) {
     }
 }
 
-fn note_failure(job: &mut Job<'_>, step: &str, error: &ExtensionError) {
-    let sandbox = &mut job.record.sandbox;
-    let mut noted = failure(step, error);
-    // A backend that lost what it was making is a failed backend, not a wrong name.
-    if error.kind == ErrorKind::NotFound {
-        noted.code = sandboxer_model::error::ErrorCode::BackendFailed;
-    }
-    sandbox.error = Some(noted.clone());
-    let extension_id = sandbox.extension_id.clone().unwrap_or_default();
-    let detail = json!({ "extension_id": extension_id, "host": sandbox.host, "error": noted });
-    job.params.failures.push(CandidateFailure {
-        extension_id: extension_id.clone(),
-        host: sandbox.host.clone(),
-        failure: noted,
-    });
-    job.tell(
-        "step.failed",
-        format!("{step} failed on {extension_id}: {}", error.message),
-        detail,
-    );
-}
-
 /// Begins the way back. The intent is stored before the teardown, under a new epoch.
 pub(crate) fn turn_back(job: &mut Job<'_>, reason: Reason) {
     job.turn_back(reason);
@@ -396,31 +354,6 @@ pub(crate) fn turn_back(job: &mut Job<'_>, reason: Reason) {
         job.record.sandbox.reason = Some(reason);
         job.enter(State::Destroying, "being undone", json!({}));
     }
-}
-
-/// Goes to the next candidate, if the last one failed by itself, is proven gone, and there is another.
-fn next_candidate(job: &mut Job<'_>) -> bool {
-    let is_creation = job.operation.kind == OperationKind::Create;
-    let failed_by_itself =
-        job.params.undo == Some(Reason::FailedAtStep) && job.record.sandbox.state == State::Provisioning;
-    let next = job.record.facts.candidate + 1;
-    if !is_creation || !failed_by_itself || job.frozen.route.accepted().nth(next).is_none() {
-        return false;
-    }
-    job.params.undo = None;
-    job.operation.status = OperationStatus::Running;
-    job.record.facts.candidate = next;
-    job.record.facts.handle = None;
-    job.record.sandbox.ready_at = None;
-    job.record.sandbox.expires_at = None;
-    place(job, Fact::Nothing);
-    let backend = job.record.sandbox.extension_id.clone().unwrap_or_default();
-    job.tell(
-        "route.next",
-        format!("trying {backend}"),
-        json!({ "extension_id": backend }),
-    );
-    true
 }
 
 /// Everything is undone, proven: says how the sandbox ended. Returns what the caller is told.
