@@ -1,5 +1,7 @@
 //! What callers of the engine pass in and get back. The CLI and every server speak these.
 
+mod hosts;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ use sandboxer_model::route::RouteDecision;
 use sandboxer_model::sandbox::{Consumer, Failure, Sandbox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use hosts::{AddHost, HostInspection, ReapAction, ReapReport, ReapResult, Sight, StaleReport};
 
 /// What to create.
 #[derive(Debug, Clone, Default)]

@@ -41,8 +41,6 @@ pub struct Ports {
 /// What an operator can set.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Configured hosts, in order.
-    pub hosts: Vec<String>,
     /// How long backends may take.
     pub timeouts: Timeouts,
 }
@@ -58,6 +56,8 @@ pub struct Timeouts {
     pub teardown: Duration,
     /// Saying what is known of it.
     pub observe: Duration,
+    /// Measuring a host.
+    pub probe: Duration,
     /// Everything else.
     pub other: Duration,
 }
@@ -69,6 +69,7 @@ impl Default for Timeouts {
             ready: Duration::from_secs(120),
             teardown: Duration::from_secs(60),
             observe: Duration::from_secs(5),
+            probe: Duration::from_secs(10),
             other: Duration::from_secs(30),
         }
     }
