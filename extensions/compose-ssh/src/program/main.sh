@@ -75,6 +75,8 @@ provision() {
     case $_digest in - | [0-9a-f]*) ;; *) die invalid "the digest of the tree is none" ;; esac
     begin
     pick_compose "$_choice"
+    # podman-compose passes neither addresses nor limits of processes nor resolvers on.
+    [ "$FLAVOUR" != podman ] || die cannot_enforce "podman-compose would drop limits and addresses that the sandbox is walled by: give the host docker compose"
     # Whoever removes it asks the same engine.
     printf '%s\n' "$INSTALLATION" >"$STATE/owner" && printf '%s\n' "$COMPOSE" >"$STATE/choice" ||
         die capacity "cannot write below $STATE: is the host's disk full?"
