@@ -177,6 +177,7 @@ impl Context {
                 config_file: path(&env::SSH_CONFIG),
                 user: text(&env::SSH_USER),
                 key: path(&env::SSH_KEY),
+                cert_command: text(&env::CERT_COMMAND),
                 connect_timeout: CONNECT_TIMEOUT,
                 state_dir: self.data_dir.join("ssh"),
             }),

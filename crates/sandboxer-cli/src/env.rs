@@ -43,6 +43,12 @@ pub(crate) const SSH_KEY: Variable = Variable {
     help: "private key for hosts",
     default: "what the SSH configuration and the agent offer",
 };
+/// Certificates on demand.
+pub(crate) const CERT_COMMAND: Variable = Variable {
+    name: "SANDBOXER_CERT_COMMAND",
+    help: "shell command that prints one SSH certificate for that key; run before a host is reached and again five minutes before the certificate ends",
+    default: "no certificate",
+};
 /// Another SSH configuration.
 pub(crate) const SSH_CONFIG: Variable = Variable {
     name: "SANDBOXER_SSH_CONFIG",
@@ -110,6 +116,7 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &HOST,
     &SSH_USER,
     &SSH_KEY,
+    &CERT_COMMAND,
     &SSH_CONFIG,
     &COMPOSE_CMD,
     &BASE_DIR,

@@ -135,6 +135,7 @@ impl Plan {
                 remote_dir: Some(self.remote_dir.clone()),
                 host: Some(address.name().to_owned()),
                 compose_project: Some(self.project.clone()),
+                identity: machine.identity().map(|identity| identity.key_id),
                 services,
                 ..Reachability::default()
             },
