@@ -61,6 +61,12 @@ pub(crate) const COMPOSE_CMD: Variable = Variable {
     help: "compose command on hosts, such as `docker compose`, `docker-compose` or `podman-compose`",
     default: "the first of these that a host has",
 };
+/// The tunnel to virtual machines.
+pub(crate) const VM_TUNNEL_PORT: Variable = Variable {
+    name: "SANDBOXER_VM_TUNNEL_PORT",
+    help: "local port of the tunnel to the virtual machine; goes before the input `tunnel_port`",
+    default: "the input, else 12222",
+};
 /// Where sandboxes live on hosts.
 pub(crate) const BASE_DIR: Variable = Variable {
     name: "SANDBOXER_BASE_DIR",
@@ -120,6 +126,7 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &SSH_CONFIG,
     &COMPOSE_CMD,
     &BASE_DIR,
+    &VM_TUNNEL_PORT,
     &XDG_DATA_HOME,
     &XDG_CONFIG_HOME,
     &HOME,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::extension::{PLAN, PROJECT, REMOTE_DIR, Settings};
 use crate::network::{METADATA, PUBLIC};
-use crate::reply::Reply;
+use sandboxer_host::reply::Reply;
 
 /// What was decided when it was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -90,7 +90,9 @@ fn a_move_that_was_acknowledged_is_never_lost() {
             let runs = !runs.expect("docker answers").trim().is_empty();
             assert!(
                 !acknowledged || runs,
-                "{one}: its move was acknowledged, and it is gone"
+                "{one}: its move was acknowledged, and it is gone: {:?} {:?}",
+                lab.run(&["events", one]).stdout,
+                lab.host.sh("cat /tmp/sandboxer/.sbx/ended")
             );
             if acknowledged {
                 moved += 1;
