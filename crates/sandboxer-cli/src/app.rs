@@ -76,6 +76,7 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::Create(args) => wait_for(verb::create::create(context, args)),
         Verb::Run(args) => wait_for(verb::run::run(context, args)),
         Verb::Exec(args) => wait_for(verb::exec::exec(context, args)),
+        Verb::Logs(args) => wait_for(verb::logs::logs(context, args)),
         Verb::Get(args) => wait_for(verb::get::get(context, &args.id)),
         Verb::List(args) => wait_for(verb::list::list(context, args)),
         Verb::Wait(args) => wait_for(verb::wait::wait(context, args)),

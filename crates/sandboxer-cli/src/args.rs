@@ -104,6 +104,9 @@ Examples:
   tar c src | sandboxer exec sbx-01k -- tar x
   sandboxer exec -t sbx-01k -- bash")]
     Exec(ExecArgs),
+    /// Show what the services of a sandbox print
+    #[command(after_help = "Example:\n  sandboxer logs sbx-01k --service web --tail 20")]
+    Logs(LogsArgs),
     /// Show one sandbox
     #[command(after_help = "Example:\n  sandboxer get sbx-01k")]
     Get(IdArg),
@@ -302,6 +305,23 @@ pub(crate) struct ExecArgs {
     pub(crate) detach: bool,
 }
 
+// `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Id of the sandbox, or any unique beginning of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Only of this service
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// How many of the last lines of each
+    #[arg(long, value_name = "LINES", default_value_t = 100)]
+    pub(crate) tail: u32,
+    /// Go on as more is printed
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
 // A command to run inside.
 #[derive(Debug, Args)]
 pub(crate) struct CommandArgs {
@@ -317,6 +337,9 @@ pub(crate) struct CommandArgs {
     /// Where the command starts [default: the workspace]
     #[arg(short = 'w', long, value_name = "DIR")]
     pub(crate) cwd: Option<String>,
+    /// In which service, where the sandbox has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) argv: Vec<OsString>,

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use extension_compose_ssh::ComposeSshExtension;
 use extension_native::{NativeExtension, Spare};
 use sandboxer_engine::api::Recovered;
 use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::{Engine, Ports, Settings};
 use sandboxer_extension::Registry;
 use sandboxer_extension::port::{Clock, SystemClock, SystemIds};
-use sandboxer_host::ProcessTable;
+use sandboxer_host::{ProcessTable, SshSettings};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_store::Store;
 
@@ -20,6 +21,9 @@ use crate::env;
 use crate::output::color::Paint;
 use crate::output::progress::{Reporter, Style};
 use crate::output::timings::Timings;
+
+/// How long reaching a host may take: a handshake takes less than a second, a lost packet three.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,8 +154,36 @@ impl Context {
         registry
             .register(native)
             .map_err(|error| UserError::new(ErrorCode::Internal, error.to_string()))?;
+        registry
+            .register(ComposeSshExtension::new(self.compose_settings()?))
+            .map_err(|error| UserError::new(ErrorCode::Internal, error.to_string()))?;
         self.timings.note("start the backend", from, self.elapsed());
         Ok(registry)
+    }
+
+    /// How hosts are reached and used.
+    fn compose_settings(&self) -> Result<extension_compose_ssh::Settings, UserError> {
+        let text = |variable: &env::Variable| variable.get().map(|value| value.to_string_lossy().into_owned());
+        let path = |variable: &env::Variable| variable.get().map(|value| self.working_dir.join(value));
+        let base_dir = text(&env::BASE_DIR).unwrap_or_else(|| "/tmp/sandboxer".to_owned());
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/-".contains(&b);
+        if !base_dir.starts_with('/') || base_dir.len() > 200 || !base_dir.bytes().all(plain) {
+            let what =
+                format!("SANDBOXER_BASE_DIR is `{base_dir}`, not an absolute path of letters, digits, `.`, `_`, `-`");
+            return Err(UserError::new(ErrorCode::InvalidInput, what));
+        }
+        Ok(extension_compose_ssh::Settings {
+            ssh: Arc::new(SshSettings {
+                config_file: path(&env::SSH_CONFIG),
+                user: text(&env::SSH_USER),
+                key: path(&env::SSH_KEY),
+                connect_timeout: CONNECT_TIMEOUT,
+                state_dir: self.data_dir.join("ssh"),
+            }),
+            base_dir: base_dir.trim_end_matches('/').to_owned(),
+            compose_command: text(&env::COMPOSE_CMD),
+            clock: Arc::clone(&self.clock),
+        })
     }
 
     /// The engine over these backends; what earlier commands left undone is finished first. It lives as long as the

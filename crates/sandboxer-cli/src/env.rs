@@ -31,6 +31,36 @@ pub(crate) const HOST: Variable = Variable {
     help: "host to put sandboxes on; `--host` goes before it",
     default: "what the profile says",
 };
+/// Login name on hosts.
+pub(crate) const SSH_USER: Variable = Variable {
+    name: "SANDBOXER_SSH_USER",
+    help: "login name on hosts whose address has none",
+    default: "what the SSH configuration says",
+};
+/// Private key for hosts.
+pub(crate) const SSH_KEY: Variable = Variable {
+    name: "SANDBOXER_SSH_KEY",
+    help: "private key for hosts",
+    default: "what the SSH configuration and the agent offer",
+};
+/// Another SSH configuration.
+pub(crate) const SSH_CONFIG: Variable = Variable {
+    name: "SANDBOXER_SSH_CONFIG",
+    help: "SSH configuration file for hosts",
+    default: "`~/.ssh/config`",
+};
+/// The compose command of hosts.
+pub(crate) const COMPOSE_CMD: Variable = Variable {
+    name: "SANDBOXER_COMPOSE_CMD",
+    help: "compose command on hosts, such as `docker compose`, `docker-compose` or `podman-compose`",
+    default: "the first of these that a host has",
+};
+/// Where sandboxes live on hosts.
+pub(crate) const BASE_DIR: Variable = Variable {
+    name: "SANDBOXER_BASE_DIR",
+    help: "directory on hosts that sandboxes live in",
+    default: "`/tmp/sandboxer`",
+};
 /// Base of the data directory.
 pub(crate) const XDG_DATA_HOME: Variable = Variable {
     name: "XDG_DATA_HOME",
@@ -78,6 +108,11 @@ const CUT_LOG: Variable = Variable {
 pub(crate) const VARIABLES: &[&Variable] = &[
     &DATA_DIR,
     &HOST,
+    &SSH_USER,
+    &SSH_KEY,
+    &SSH_CONFIG,
+    &COMPOSE_CMD,
+    &BASE_DIR,
     &XDG_DATA_HOME,
     &XDG_CONFIG_HOME,
     &HOME,

@@ -280,6 +280,7 @@ impl<'a> Bench<'a> {
             env,
             cwd,
             stdio,
+            service: None,
             last: false,
         };
         let session = match self.extension().exec(&self.call(1), target, request).await {

@@ -1,5 +1,7 @@
 //! What callers of the engine pass in and get back. The CLI and every server speak these.
 
+mod hosts;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use sandboxer_model::sandbox::{Consumer, Failure, Sandbox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use hosts::{AddHost, HostInspection, ReapAction, ReapReport, ReapResult, Sight, StaleReport};
+
 /// What to create.
 #[derive(Debug, Clone, Default)]
 pub struct CreateRequest {
@@ -36,6 +40,8 @@ pub struct CreateRequest {
     pub ttl: Option<Span>,
     /// Overrides placement.
     pub host: Option<String>,
+    /// Goes before the profile's placement, for backends that have hosts.
+    pub default_host: Option<String>,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
     /// Where relative paths start, absolute.
@@ -116,6 +122,8 @@ pub struct ExecCommand {
     pub env: Vec<(String, String)>,
     /// Where to start; the workspace when `None`.
     pub cwd: Option<String>,
+    /// In which service, where a sandbox has several.
+    pub service: Option<String>,
     /// Where input and output go.
     pub stdio: ExecStdio,
 }

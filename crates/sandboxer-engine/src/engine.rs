@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandboxer_extension::port::{Clock, IdSource, Outbound, Owners};
-use sandboxer_extension::{ExecSession, Registry};
+use sandboxer_extension::{ExecSession, LogsRequest, Registry};
 use sandboxer_model::error::UserError;
 use sandboxer_model::event::Event;
 use sandboxer_model::id::OperationId;
@@ -41,8 +41,6 @@ pub struct Ports {
 /// What an operator can set.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Configured hosts, in order.
-    pub hosts: Vec<String>,
     /// How long backends may take.
     pub timeouts: Timeouts,
 }
@@ -58,6 +56,8 @@ pub struct Timeouts {
     pub teardown: Duration,
     /// Saying what is known of it.
     pub observe: Duration,
+    /// Measuring a host.
+    pub probe: Duration,
     /// Everything else.
     pub other: Duration,
 }
@@ -69,6 +69,7 @@ impl Default for Timeouts {
             ready: Duration::from_secs(120),
             teardown: Duration::from_secs(60),
             observe: Duration::from_secs(5),
+            probe: Duration::from_secs(10),
             other: Duration::from_secs(30),
         }
     }
@@ -181,6 +182,14 @@ impl Engine {
     /// `NotFound`, `WrongState`, `Unsupported`, and those of the backend.
     pub async fn exec(&self, id: &str, cmd: ExecCommand) -> Result<Box<dyn ExecSession>, UserError> {
         self.do_exec(id, cmd).await
+    }
+
+    /// Shows what a sandbox's services print.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongState`, `Unsupported`, and those of the backend.
+    pub async fn logs(&self, id: &str, request: LogsRequest) -> Result<Box<dyn ExecSession>, UserError> {
+        self.do_logs(id, request).await
     }
 
     /// Creates, runs one command, destroys: in one process, and destroyed whatever happens.

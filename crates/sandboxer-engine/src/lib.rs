@@ -7,6 +7,7 @@
 //! | [`operation`] | durable operations: one file per verb, each with its table of steps |
 //! | `prepare` | everything a create refuses before a backend is asked; also the dry run |
 //! | `route` | which backend, and why the others lost |
+//! | `host` | registered hosts, looking at them, what is left over there |
 //! | `reconcile` | recovery of what dead processes left, comparison with the world |
 //! | `query` | reading: get, list, wait, explain, labels, events |
 //! | [`catalog`] | profiles and manifests in layers |
@@ -20,6 +21,7 @@ pub mod catalog;
 mod engine;
 mod error;
 pub mod faults;
+mod host;
 pub mod operation;
 mod prepare;
 mod query;

@@ -12,9 +12,10 @@ use sandboxer_model::sandbox::Consumer;
 use crate::api::{CreateRequest, Plan};
 use crate::catalog;
 use crate::engine::Engine;
+use crate::route::Wanted;
 
 /// Used when a create does not name a profile.
-const DEFAULT_PROFILE: &str = "profile.sandbox-canary";
+pub(crate) const DEFAULT_PROFILE: &str = "profile.sandbox-canary";
 /// Labels per sandbox.
 const MOST_LABELS: usize = 64;
 const LABEL_KEY_LEN: usize = 63;
@@ -46,7 +47,7 @@ impl Engine {
         check_labels(&req.labels)?;
         check_consumer(&req.consumer)?;
         let scope = req.scope.unwrap_or(profile.scope_default);
-        let (route, first, validation) = self.route(&profile, &inputs, ttl, req.host.as_deref()).await?;
+        let (route, first, validation) = self.route(&profile, &inputs, ttl, Wanted::of(req)).await?;
         Ok(Prepared {
             digest: profile.digest(),
             source: resolved.source,
@@ -86,6 +87,26 @@ impl Engine {
 }
 
 impl Prepared {
+    /// The candidate that was to be asked first turned out to have no room: the next one is first.
+    ///
+    /// # Errors
+    /// There is no next one.
+    pub(crate) fn rule_out_first(&mut self, host: &str, why: &str) -> Result<(), UserError> {
+        let reason = format!("cannot use host `{host}`: {why}");
+        if let Some(first) = self.route.candidates.iter_mut().find(|candidate| candidate.accepted) {
+            first.accepted = false;
+            first.reason = reason.clone();
+        }
+        match self.route.accepted().next() {
+            Some(next) => {
+                self.first = next.clone();
+                Ok(())
+            }
+            None => Err(UserError::new(ErrorCode::NoRoute, reason)
+                .hint(format!("see what is there with `sandboxer inspect host {host}`"))),
+        }
+    }
+
     /// Refuses a `run` that no candidate could serve, before anything is made.
     pub(crate) fn require_exec(&self, engine: &Engine) -> Result<(), UserError> {
         let id = &self.first.extension_id;

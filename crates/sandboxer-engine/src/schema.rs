@@ -1,9 +1,10 @@
 //! JSON Schemas of what the engine and the extension SDK show. Generated, checked in under `docs/schemas/`.
 
 use sandboxer_extension::Manifest;
+use sandboxer_model::registry::HostStatus;
 use sandboxer_model::schema::of;
 
-use crate::api::{Created, Destroyed, ExpireAction, Explanation, Plan};
+use crate::api::{Created, Destroyed, ExpireAction, Explanation, HostInspection, Plan, ReapReport, StaleReport};
 use crate::catalog::Listed;
 
 /// File name and text of each schema that `sandboxer_model::schema::all` does not have.
@@ -13,8 +14,12 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("destroyed.schema.json", of::<Destroyed>()),
         ("expire-action.schema.json", of::<ExpireAction>()),
         ("explanation.schema.json", of::<Explanation>()),
+        ("host-inspection.schema.json", of::<HostInspection>()),
+        ("host-status.schema.json", of::<HostStatus>()),
         ("listed-profile.schema.json", of::<Listed>()),
         ("manifest.schema.json", of::<Manifest>()),
         ("plan.schema.json", of::<Plan>()),
+        ("reap-report.schema.json", of::<ReapReport>()),
+        ("stale-report.schema.json", of::<StaleReport>()),
     ]
 }

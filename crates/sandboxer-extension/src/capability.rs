@@ -27,6 +27,9 @@ pub struct Capabilities {
     /// Runs commands on a terminal inside.
     #[serde(default)]
     pub exec_tty: bool,
+    /// Shows what its services print.
+    #[serde(default)]
+    pub logs: bool,
     /// Leaves commands running inside when the caller goes away.
     #[serde(default)]
     pub exec_detach: bool,
@@ -88,6 +91,7 @@ impl Capabilities {
             needs_host: false,
             exec: false,
             exec_tty: false,
+            logs: false,
             exec_detach: false,
             network_deny: false,
             network_egress: false,

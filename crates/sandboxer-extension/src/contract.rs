@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capabilities;
 use crate::error::ExtensionError;
-use crate::exec::{ExecRequest, ExecSession};
+use crate::exec::{ExecRequest, ExecSession, LogsRequest};
 use crate::inventory::Inventory;
 use crate::manifest::Manifest;
 
@@ -213,6 +213,19 @@ pub trait Extension: Send + Sync {
         _request: ExecRequest,
     ) -> Result<Box<dyn ExecSession>, ExtensionError> {
         Err(ExtensionError::unsupported(&self.manifest().id, "exec"))
+    }
+
+    /// Shows what the sandbox's services print.
+    ///
+    /// # Errors
+    /// `Unsupported` without the capability, `NotFound`, `Invalid`, `Unavailable`.
+    async fn logs(
+        &self,
+        _call: &Call,
+        _target: &Target,
+        _request: LogsRequest,
+    ) -> Result<Box<dyn ExecSession>, ExtensionError> {
+        Err(ExtensionError::unsupported(&self.manifest().id, "logs"))
     }
 
     /// Moves the deadline its guard keeps. Only later, unless the guard's deadline is unknown.

@@ -16,6 +16,8 @@ pub struct ExecRequest {
     pub env: Vec<(String, String)>,
     /// Where to start; the workspace when `None`.
     pub cwd: Option<String>,
+    /// In which service, for backends that have several; `None`: the one that is meant without a name.
+    pub service: Option<String>,
     /// Where its input and output go.
     pub stdio: ExecStdio,
     /// Nothing more is wanted of the sandbox once this command ends: the backend may begin to remove it then, without
@@ -39,6 +41,28 @@ pub enum ExecStdio {
     Terminal(WindowSize),
     /// Nowhere: the command goes on when the caller leaves; its output is kept by the sandbox, capped.
     Detached,
+}
+
+/// What to show of what a sandbox prints.
+#[derive(Debug)]
+pub struct LogsRequest {
+    /// Of which service; `None`: of all.
+    pub service: Option<String>,
+    /// How many of the last lines of each.
+    pub tail: u32,
+    /// Whether to go on as more is printed.
+    pub follow: Follow,
+    /// Where it goes; what is wrong goes to the second.
+    pub output: [OwnedFd; 2],
+}
+
+/// Whether to go on as more is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// Stop at what there is.
+    No,
+    /// Go on until the sandbox or the caller ends.
+    Yes,
 }
 
 /// The size of a terminal, in characters.

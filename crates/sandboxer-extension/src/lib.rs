@@ -27,7 +27,7 @@ pub use contract::{
     Call, Ended, Extension, Handle, HostProbe, Observation, ProvisionRequest, Ready, Removal, Target, Validation,
 };
 pub use error::{ErrorKind, ExtensionError, Retry};
-pub use exec::{ExecExit, ExecRequest, ExecSession, ExecStdio, Signaller, WindowSize};
+pub use exec::{ExecExit, ExecRequest, ExecSession, ExecStdio, Follow, LogsRequest, Signaller, WindowSize};
 pub use inventory::{Inventory, InventoryItem};
 pub use manifest::Manifest;
 pub use registry::Registry;

@@ -19,7 +19,8 @@ const MOST_USER: usize = 32;
 
 /// A machine: `local`, or `[user@]name[:port]`, where the name is a host name, an IPv4 address, or an alias of the SSH
 /// configuration. Nothing that constructs can be taken for an option or a shell word by anybody.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum HostAddress {
     /// This machine, without SSH.
     Local,
@@ -108,6 +109,20 @@ impl FromStr for HostAddress {
             name: name.to_owned(),
             port,
         })
+    }
+}
+
+impl TryFrom<String> for HostAddress {
+    type Error = HostAddressError;
+
+    fn try_from(text: String) -> Result<HostAddress, HostAddressError> {
+        text.parse()
+    }
+}
+
+impl From<HostAddress> for String {
+    fn from(address: HostAddress) -> String {
+        address.to_string()
     }
 }
 

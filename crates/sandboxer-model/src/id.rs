@@ -52,6 +52,13 @@ fn is_body(text: &str) -> bool {
         && text.as_bytes().first().is_some_and(|b| (b'0'..=b'7').contains(b))
 }
 
+fn decode(body: &str) -> Option<u128> {
+    body.bytes().try_fold(0u128, |value, byte| {
+        let digit = ALPHABET.iter().position(|&b| b == byte)?;
+        Some(value << 5 | u128::try_from(digit).ok()?)
+    })
+}
+
 macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -66,6 +73,12 @@ macro_rules! typed_id {
             /// Makes the id that carries this UUID (version 7 keeps ids sortable by creation time).
             pub fn from_uuid(uuid: Uuid) -> Self {
                 Self(format!("{}-{}", $prefix, encode(uuid)))
+            }
+
+            /// When the id was made, in milliseconds since 1970: the first 48 bits of its UUID.
+            pub fn made_at_ms(&self) -> u64 {
+                let value = self.0.split_once('-').and_then(|(_, body)| decode(body)).unwrap_or(0);
+                u64::try_from(value >> 80).unwrap_or(0)
             }
 
             /// The whole id, prefix included.
@@ -153,6 +166,8 @@ mod tests {
         let early = SandboxId::from_uuid(Uuid::from_u128(1 << 80));
         let late = SandboxId::from_uuid(Uuid::from_u128(2 << 80));
         assert!(early < late);
+        assert_eq!((early.made_at_ms(), late.made_at_ms()), (1, 2));
+        assert_eq!(SandboxId::from_uuid(Uuid::max()).made_at_ms(), (1 << 48) - 1);
         assert_eq!(early.as_str().parse::<SandboxId>(), Ok(early.clone()));
         assert!(early.as_str().len() <= 63);
         let max = SandboxId::from_uuid(Uuid::max());

@@ -9,6 +9,7 @@
 //! | [`sandbox`] | the public record of one sandbox, its attribution and scope |
 //! | [`lifecycle`] | states, allowed moves, reasons for an end |
 //! | [`host`] | naming a machine, and what was measured on it |
+//! | [`registry`] | registered hosts: capacity, reservations, what was last seen |
 //! | [`isolation`] | how isolation is enforced, limit by limit |
 //! | [`reachability`] | how a sandbox is reached |
 //! | [`cleanup`] | what a teardown found, removed and verified |
@@ -33,6 +34,7 @@ pub mod operation;
 pub mod profile;
 pub mod reachability;
 pub mod reference;
+pub mod registry;
 pub mod route;
 pub mod sandbox;
 pub mod schema;

@@ -22,6 +22,9 @@ pub struct Candidate {
     pub extension_id: String,
     /// The host, where the extension needs one.
     pub host: Option<String>,
+    /// How that host is reached, if it is registered; otherwise its name says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// Whether it may be tried.
     pub accepted: bool,
     /// Why, in words.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cleanup::CleanupReport;
 use crate::duration::Span;
 use crate::error::ErrorCode;
+use crate::host::IntrospectionReport;
 use crate::id::{OperationId, SandboxId};
 use crate::isolation::IsolationReport;
 use crate::lifecycle::{Reason, State};
@@ -55,8 +56,8 @@ pub struct Sandbox {
     pub expires_at: Option<Timestamp>,
     /// What it costs.
     pub meter: Meter,
-    /// What the host looked like before and after, where the profile wants it.
-    pub telemetry: Option<serde_json::Value>,
+    /// What making it changed on its host, where it has one.
+    pub telemetry: Option<IntrospectionReport>,
     /// When it was accepted.
     #[schemars(with = "String")]
     pub created_at: Timestamp,

@@ -6,6 +6,7 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 
 use crate::error::StoreError;
+use crate::host::{Refused, write_reservation};
 use crate::open::{Connection, Store, sqlite_code};
 use crate::record::{Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepRecord, Stored};
 
@@ -46,10 +47,11 @@ impl Store {
     /// Afterwards `record` knows what is stored, so that it can be changed and committed again.
     ///
     /// # Errors
-    /// `Fenced` and `Stale` when the row is not as it was read, `ScopeTaken`, `IllegalMove`, and those of the file.
+    /// `Fenced` and `Stale` when the row is not as it was read, `ScopeTaken`, `NoRoom`, `IllegalMove`, and those of the
+    /// file.
     pub async fn commit(&self, record: &mut SandboxRecord, change: &Change) -> Result<(), StoreError> {
         check_moves(record, &change.events)?;
-        let revision = record.stored.map_or(1, |stored| stored.revision + 1);
+        let revision = record.stored.as_ref().map_or(1, |stored| stored.revision + 1);
         let mut connection = self.connection();
         let mut attempt = 0;
         loop {
@@ -74,6 +76,7 @@ impl Store {
             epoch: sandbox.epoch,
             revision,
             state: sandbox.state,
+            reservation: record.facts.reservation.clone(),
         });
         Ok(())
     }
@@ -85,21 +88,16 @@ impl Store {
         change: &Change,
         revision: i64,
     ) -> Result<(), Failed> {
-        if connection.durability != change.durability {
-            connection.sqlite.execute_batch(match change.durability {
-                Durability::Acknowledged => "PRAGMA synchronous = FULL",
-                Durability::CrashOnly => "PRAGMA synchronous = NORMAL",
-            })?;
-            connection.durability = change.durability;
-        }
+        connection.keep(change.durability)?;
         // Dropped before its commit, it is rolled back.
         let transaction = connection
             .sqlite
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        match record.stored {
+        match &record.stored {
             None => self.insert_sandbox(&transaction, record, change, revision)?,
             Some(stored) => self.update_sandbox(&transaction, record, stored, revision)?,
         }
+        write_reservation(&transaction, record)?;
         for operation in &change.operations {
             self.write_operation(&transaction, operation)?;
         }
@@ -152,7 +150,7 @@ impl Store {
         &self,
         transaction: &Transaction<'_>,
         record: &SandboxRecord,
-        stored: Stored,
+        stored: &Stored,
         revision: i64,
     ) -> Result<(), Failed> {
         let sandbox = &record.sandbox;
@@ -268,7 +266,7 @@ impl Store {
         Ok(())
     }
 
-    fn json<T: serde::Serialize>(&self, value: &T) -> Result<String, StoreError> {
+    pub(crate) fn json<T: serde::Serialize>(&self, value: &T) -> Result<String, StoreError> {
         serde_json::to_string(value)
             .map_err(|error| self.corrupt(format!("a record cannot be written as JSON: {error}")))
     }
@@ -281,7 +279,7 @@ impl Store {
             .query_row("SELECT epoch FROM sandbox WHERE id = $1", [id.as_str()], |row| {
                 row.get::<_, i64>(0)
             });
-        match (epoch, record.stored) {
+        match (epoch, &record.stored) {
             (Ok(epoch), Some(stored)) if epoch == signed(stored.epoch.0) => StoreError::Stale(id),
             (Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows), _) => StoreError::Fenced(id),
             (Err(error), _) => self.classify(&error),
@@ -299,6 +297,15 @@ enum Failed {
 impl From<rusqlite::Error> for Failed {
     fn from(error: rusqlite::Error) -> Failed {
         Failed::Sqlite(error)
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Failed {
+        match refused {
+            Refused::NoRoom(error) => Failed::Store(error),
+            Refused::Sqlite(error) => Failed::Sqlite(error),
+        }
     }
 }
 
@@ -341,7 +348,7 @@ pub(crate) fn signed(value: u64) -> i64 {
 
 /// Follows the states the events tell of, from the stored one to the record's: each move must be in the table.
 fn check_moves(record: &SandboxRecord, events: &[NewEvent]) -> Result<(), StoreError> {
-    let mut at = record.stored.map(|stored| stored.state);
+    let mut at = record.stored_state();
     let told = events.iter().map(|event| event.state).chain([record.sandbox.state]);
     for next in told {
         let legal = match at {

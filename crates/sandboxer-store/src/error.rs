@@ -50,6 +50,25 @@ pub enum StoreError {
     /// A live sandbox has this scope already; nothing was written.
     #[error("a live sandbox has the scope `{0}` already")]
     ScopeTaken(String),
+    /// The host has no room for it, or takes nothing new; nothing was written.
+    #[error("no room on `{host}`: {why}")]
+    NoRoom {
+        /// Which host.
+        host: String,
+        /// What there is not enough of.
+        why: String,
+    },
+    /// A host of this name is registered already.
+    #[error("a host called `{0}` is registered already")]
+    HostTaken(String),
+    /// Sandboxes hold something of the host.
+    #[error("{sandboxes} sandboxes are on `{name}`")]
+    HostInUse {
+        /// Which host.
+        name: String,
+        /// How many.
+        sandboxes: u64,
+    },
     /// The state may not follow the one before; nothing was written. A bug of the caller.
     #[error("{sandbox_id} may not go from {from} to {to}")]
     IllegalMove {
@@ -63,7 +82,7 @@ pub enum StoreError {
     /// There is no such record.
     #[error("there is no {what} `{name}`")]
     NotFound {
-        /// `sandbox`, `operation`.
+        /// `sandbox`, `operation`, `host`.
         what: &'static str,
         /// What was asked for.
         name: String,
@@ -106,7 +125,19 @@ impl From<StoreError> for UserError {
             StoreError::Stale(_) | StoreError::ScopeTaken(_) => {
                 UserError::new(ErrorCode::Busy, message).hint("try again")
             }
+            StoreError::NoRoom { host, .. } => UserError::new(ErrorCode::Unavailable, message).hint(format!(
+                "see what is there with `sandboxer hosts show {host}`, or name another host with --host"
+            )),
+            StoreError::HostTaken(name) => UserError::new(ErrorCode::WrongState, message).hint(format!(
+                "see it with `sandboxer hosts show {name}`, or remove it first with `sandboxer hosts remove {name}`"
+            )),
+            StoreError::HostInUse { name, .. } => UserError::new(ErrorCode::WrongState, message).hint(format!(
+                "let nothing new on it with `sandboxer hosts drain {name}`, and destroy what is there"
+            )),
             StoreError::IllegalMove { .. } => UserError::new(ErrorCode::Internal, message),
+            StoreError::NotFound { what: "host", .. } => {
+                UserError::new(ErrorCode::NotFound, message).hint("see what is registered with `sandboxer hosts list`")
+            }
             StoreError::NotFound { .. } => {
                 UserError::new(ErrorCode::NotFound, message).hint("see what exists with `sandboxer list --all`")
             }

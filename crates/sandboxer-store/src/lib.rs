@@ -7,10 +7,12 @@
 //! | `record` | what is stored |
 //! | `commit` | the one way to change it: one transaction, fenced |
 //! | `read` | the ways to ask it |
+//! | `host` | registered hosts, and what sandboxes hold of them |
 //! | `error` | what can go wrong |
 
 mod commit;
 mod error;
+mod host;
 mod open;
 mod read;
 mod record;

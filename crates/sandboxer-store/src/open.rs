@@ -42,6 +42,20 @@ pub(crate) struct Connection {
     pub(crate) durability: Durability,
 }
 
+impl Connection {
+    /// From here on, commits survive this.
+    pub(crate) fn keep(&mut self, durability: Durability) -> rusqlite::Result<()> {
+        if self.durability != durability {
+            self.sqlite.execute_batch(match durability {
+                Durability::Acknowledged => "PRAGMA synchronous = FULL",
+                Durability::CrashOnly => "PRAGMA synchronous = NORMAL",
+            })?;
+            self.durability = durability;
+        }
+        Ok(())
+    }
+}
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store")
@@ -170,21 +184,20 @@ fn open_file(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connec
 fn connect(path: &Path) -> Result<(rusqlite::Connection, InstallationId), StoreError> {
     let name = path.display().to_string();
     let wrong = |error: rusqlite::Error| classify(&error, &name);
-    let sqlite = open_file(path, FLAGS).map_err(wrong)?;
+    let mut sqlite = open_file(path, FLAGS).map_err(wrong)?;
     // The last process to leave would otherwise fold the log into the file and remove it: half a millisecond or more, at
     // every exit of a command.
     sqlite
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(wrong)?;
-    let number = |sql: &str| sqlite.query_row(sql, (), |row| row.get::<_, i64>(0)).map_err(wrong);
-    if number("PRAGMA application_id")? != schema::APPLICATION_ID {
+    if number(&sqlite, "PRAGMA application_id").map_err(wrong)? != schema::APPLICATION_ID {
         return Err(StoreError::Foreign {
             path: name,
             why: "another program made it".to_owned(),
             newer: false,
         });
     }
-    let version = number("PRAGMA user_version")?;
+    let version = number(&sqlite, VERSION).map_err(wrong)?;
     if version > schema::VERSION {
         let why = format!(
             "a newer release wrote it (tables of version {version}, this one knows {})",
@@ -195,6 +208,9 @@ fn connect(path: &Path) -> Result<(rusqlite::Connection, InstallationId), StoreE
             why,
             newer: true,
         });
+    }
+    if version < schema::VERSION {
+        migrate(&mut sqlite).map_err(wrong)?;
     }
     let id = sqlite.query_row("SELECT value FROM meta WHERE key = 'installation_id'", (), |row| {
         row.get::<_, String>(0)
@@ -212,6 +228,30 @@ fn connect(path: &Path) -> Result<(rusqlite::Connection, InstallationId), StoreE
             why: "it does not name its installation".to_owned(),
         }),
     }
+}
+
+const VERSION: &str = "PRAGMA user_version";
+
+fn number(sqlite: &rusqlite::Connection, sql: &str) -> rusqlite::Result<i64> {
+    sqlite.query_row(sql, (), |row| row.get(0))
+}
+
+/// Leads the tables of an older release to this one's, all of it or nothing. Another process may do so at the same time:
+/// whoever comes second finds nothing left to do.
+fn migrate(sqlite: &mut rusqlite::Connection) -> rusqlite::Result<()> {
+    let transaction = sqlite.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version = number(&transaction, VERSION)?;
+    // One without version never was whole: reading it will say what is missing.
+    if version > 0 && version < schema::VERSION {
+        for step in schema::STEPS
+            .iter()
+            .skip(usize::try_from(version).unwrap_or(usize::MAX))
+        {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "user_version", schema::VERSION)?;
+    }
+    transaction.commit()
 }
 
 /// Makes the whole database beside its place and links it there in one step, so that of many processes that come first
@@ -279,7 +319,7 @@ fn lay_tables(sqlite: &rusqlite::Connection, id: &InstallationId) -> rusqlite::R
     sqlite.execute_batch(&format!(
         "BEGIN IMMEDIATE; {} INSERT INTO meta (key, value) VALUES ('installation_id', '{id}'); \
          PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
-        schema::TABLES,
+        schema::STEPS.concat(),
         schema::APPLICATION_ID,
         schema::VERSION
     ))

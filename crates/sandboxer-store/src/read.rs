@@ -232,7 +232,7 @@ impl Store {
     }
 
     /// The first row, read.
-    fn one<T>(
+    pub(crate) fn one<T>(
         &self,
         sql: &str,
         values: impl Params,
@@ -246,7 +246,7 @@ impl Store {
     }
 
     /// Every row, read.
-    fn rows<T>(
+    pub(crate) fn rows<T>(
         &self,
         sql: &str,
         values: impl Params,
@@ -272,6 +272,7 @@ impl Store {
             epoch,
             revision: self.number(row, "revision")?,
             state,
+            reservation: record.facts.reservation.clone(),
         });
         Ok(record)
     }
@@ -319,11 +320,11 @@ impl Store {
         })
     }
 
-    fn parse<T: DeserializeOwned>(&self, json: &str) -> Result<T, StoreError> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self, json: &str) -> Result<T, StoreError> {
         serde_json::from_str(json).map_err(|error| self.corrupt(format!("a record cannot be read: {error}")))
     }
 
-    fn text(&self, row: &Row<'_>, column: &str) -> Result<String, StoreError> {
+    pub(crate) fn text(&self, row: &Row<'_>, column: &str) -> Result<String, StoreError> {
         self.column(row, column)
     }
 

@@ -8,6 +8,7 @@ use sandboxer_model::lifecycle::{Reason, State};
 use sandboxer_model::money::Quote;
 use sandboxer_model::operation::{Epoch, OperationKind, OperationStatus};
 use sandboxer_model::profile::Profile;
+use sandboxer_model::registry::Reservation;
 use sandboxer_model::route::RouteDecision;
 use sandboxer_model::sandbox::Sandbox;
 use serde::{Deserialize, Serialize};
@@ -25,11 +26,12 @@ pub struct SandboxRecord {
 }
 
 /// The fence of a row: a write under another one is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) epoch: Epoch,
     pub(crate) revision: i64,
     pub(crate) state: State,
+    pub(crate) reservation: Option<Reservation>,
 }
 
 impl SandboxRecord {
@@ -49,18 +51,18 @@ impl SandboxRecord {
 
     /// The epoch of its row, as far as this value knows.
     pub fn stored_epoch(&self) -> Option<Epoch> {
-        self.stored.map(|stored| stored.epoch)
+        self.stored.as_ref().map(|stored| stored.epoch)
     }
 
     /// The state of its row, as far as this value knows.
     pub fn stored_state(&self) -> Option<State> {
-        self.stored.map(|stored| stored.state)
+        self.stored.as_ref().map(|stored| stored.state)
     }
 
     /// Takes the fence of a fresher read of the same row, so that the next commit replaces what that read saw.
     /// The caller must have merged what it wants to keep of it.
     pub fn adopt_fence(&mut self, fresh: &SandboxRecord) {
-        self.stored = fresh.stored;
+        self.stored.clone_from(&fresh.stored);
     }
 }
 
@@ -79,6 +81,12 @@ pub struct Facts {
     /// Which candidate of the route is being tried or was taken.
     #[serde(default)]
     pub candidate: usize,
+    /// How its host is reached, if that was a registered one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What it holds of a host. Each commit makes the table of reservations agree with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<Reservation>,
 }
 
 /// What never changes after a sandbox was accepted.

@@ -3,15 +3,19 @@
 /// `SBXR`: marks a file as ours.
 pub(crate) const APPLICATION_ID: i64 = 0x5342_5852;
 /// Version of the tables this release reads and writes.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 /// The pragmas of every connection.
 ///
 /// `wal_autocheckpoint` is the number of pages of the log after which a commit folds it into the database. Low, since
 /// processes exit without folding: the next one to open reads this much back.
 pub(crate) const SET_UP: &str = "PRAGMA wal_autocheckpoint = 128; PRAGMA synchronous = NORMAL";
 
-/// Every table of version 1. Times are microseconds since 1970.
-pub(crate) const TABLES: &str = "
+/// What leads from each version to the next, beginning with nothing. A step that was released is never changed: tables are
+/// only added to, so that a command of the release before, still running, is not disturbed.
+pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS];
+
+/// Version 1. Times are microseconds since 1970.
+const RECORDS: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE sandbox (
     id TEXT PRIMARY KEY, state TEXT NOT NULL, profile_id TEXT NOT NULL, project TEXT, extension_id TEXT, host TEXT,
@@ -42,4 +46,18 @@ CREATE TABLE meter (
     sandbox_id TEXT NOT NULL REFERENCES sandbox (id), meter TEXT NOT NULL, period BIGINT NOT NULL,
     quantity BIGINT NOT NULL, cost_micros BIGINT NOT NULL, PRIMARY KEY (sandbox_id, meter, period)
 ) WITHOUT ROWID;
+";
+
+/// Version 2: registered hosts, and what sandboxes hold of them. A host of which somebody holds something need not be
+/// registered: a caller may name any.
+const HOSTS: &str = "
+CREATE TABLE host (
+    name TEXT PRIMARY KEY, address TEXT NOT NULL, state TEXT NOT NULL, slots BIGINT, cpu_milli BIGINT, memory_mb BIGINT,
+    disk_mb BIGINT, added_at BIGINT NOT NULL, record TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE reservation (
+    sandbox_id TEXT PRIMARY KEY REFERENCES sandbox (id), host TEXT NOT NULL, slots BIGINT NOT NULL,
+    cpu_milli BIGINT NOT NULL, memory_mb BIGINT NOT NULL, disk_mb BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX reservation_host ON reservation (host);
 ";

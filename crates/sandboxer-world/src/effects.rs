@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use sandboxer_extension::port::Clock as _;
 use sandboxer_extension::{
-    Call, ErrorKind, ExtensionError, Handle, InventoryItem, Observation, ProvisionRequest, Target,
+    Call, ErrorKind, ExtensionError, Handle, Inventory, InventoryItem, Observation, ProvisionRequest, Target,
 };
 use sandboxer_model::cleanup::{CleanupItem, CleanupReport, Presence};
 use sandboxer_model::id::{InstallationId, SandboxId};
@@ -62,9 +62,11 @@ impl FakeExtension {
     pub(crate) fn begin(&self, call: &Call, request: &ProvisionRequest) -> Result<(), ExtensionError> {
         let mut state = self.world.state();
         self.fence(&mut state, call, &request.sandbox_id)?;
-        if state.position(self.id(), &request.sandbox_id).is_some() && !self.is(Mutant::ForgetsIdempotency) {
+        let host = self.at(request.host.as_deref());
+        if state.position_at(self.id(), &request.sandbox_id, host).is_some() && !self.is(Mutant::ForgetsIdempotency) {
             return Ok(());
         }
+        state.make_room(host)?;
         let serial = state.serial();
         state.ended.remove(&(self.id().to_owned(), request.sandbox_id.clone()));
         let guarded = self.manifest.capabilities.ttl_guard;
@@ -135,7 +137,8 @@ impl FakeExtension {
         if self.is(Mutant::ForgetsEpochsAtTeardown) {
             state.epochs.remove(&(self.id().to_owned(), sandbox.clone()));
         }
-        let position = state.position(self.id(), sandbox);
+        let host = self.at(target.host.as_deref());
+        let position = state.position_at(self.id(), sandbox, host);
         if position.is_none() && self.is(Mutant::TeardownNeedsSandbox) {
             return Err(not_found(sandbox));
         }
@@ -153,7 +156,7 @@ impl FakeExtension {
         }
         let blind = self.is(Mutant::TeardownNeedsHandle) && target.handle.is_none();
         if !self.is(Mutant::TeardownLies) && !blind {
-            while let Some(position) = state.position(self.id(), sandbox) {
+            while let Some(position) = state.position_at(self.id(), sandbox, host) {
                 let mut resource = state.remove(position);
                 self.note(&mut state, sandbox, call.epoch, EffectKind::Removed);
                 if self.is(Mutant::TeardownLeavesDirectory) && resource.parts.remove(PROCESS) {
@@ -175,12 +178,14 @@ impl FakeExtension {
     }
 
     pub(crate) fn look(&self, target: &Target) -> Observation {
-        let mut state = self.world.state();
+        let state = self.world.state();
         let ended = state
             .ended
             .get(&(self.id().to_owned(), target.sandbox_id.clone()))
             .copied();
-        match state.find(self.id(), &target.sandbox_id) {
+        let host = self.at(target.host.as_deref());
+        let position = state.position_at(self.id(), &target.sandbox_id, host);
+        match position.and_then(|position| state.resources.get(position)) {
             Some(resource) => Observation {
                 presence: Presence::Present,
                 usable: Some(resource.is_whole()),
@@ -196,12 +201,41 @@ impl FakeExtension {
         }
     }
 
-    pub(crate) fn items(&self) -> Vec<InventoryItem> {
+    /// The inventory of everything, or of one host.
+    pub(crate) fn listed(&self, trouble: &Trouble, host: Option<&str>) -> Inventory {
+        if trouble.unknown {
+            return Inventory::Unknown {
+                why: "it cannot be told".to_owned(),
+            };
+        }
+        let mut items = self.items(host);
+        if self.is(Mutant::InventoryForgets) {
+            items.clear();
+        }
+        if trouble.partial {
+            items.truncate(items.len() / 2);
+            return Inventory::Partial {
+                items,
+                why: "half of it did not answer".to_owned(),
+            };
+        }
+        if self.manifest.capabilities.inventory_complete {
+            Inventory::Complete(items)
+        } else {
+            Inventory::Partial {
+                items,
+                why: "this backend lists only what it remembers".to_owned(),
+            }
+        }
+    }
+
+    fn items(&self, host: Option<&str>) -> Vec<InventoryItem> {
         let state = self.world.state();
         let mine = state
             .resources
             .iter()
-            .filter(|resource| resource.extension_id == self.id());
+            .filter(|resource| resource.extension_id == self.id())
+            .filter(|resource| host.is_none() || resource.request.host.as_deref() == host);
         mine.flat_map(|resource| {
             resource.parts.iter().map(|part| InventoryItem {
                 kind: (*part).to_owned(),

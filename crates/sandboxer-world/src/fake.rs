@@ -10,7 +10,7 @@ use sandboxer_extension::capability::PricingModel;
 use sandboxer_extension::port::Clock as _;
 use sandboxer_extension::{
     Call, Capabilities, ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, Extension, ExtensionError, Handle,
-    Inventory, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
+    HostProbe, Inventory, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
 };
 use sandboxer_model::cleanup::Presence;
 use sandboxer_model::duration::Span;
@@ -69,7 +69,7 @@ pub(crate) struct Trouble {
     twice: bool,
     pub(crate) refuses_removal: bool,
     pub(crate) unknown: bool,
-    partial: bool,
+    pub(crate) partial: bool,
 }
 
 fn timeout(call: CallName) -> ExtensionError {
@@ -102,7 +102,7 @@ impl FakeExtension {
     }
 
     /// What goes wrong with this call; faults that come before the effect are over when this returns.
-    async fn before(
+    pub(crate) async fn before(
         &self,
         call: &Call,
         name: CallName,
@@ -266,6 +266,7 @@ impl Extension for FakeExtension {
         let trouble = self
             .before(call, CallName::Provision, Some(&request.sandbox_id))
             .await?;
+        self.reach(request.host.as_deref())?;
         if !self.is(Mutant::ProvisionDoesNotValidate) {
             self.check(request)?;
         }
@@ -278,6 +279,7 @@ impl Extension for FakeExtension {
 
     async fn wait_ready(&self, call: &Call, target: &Target) -> Result<Ready, ExtensionError> {
         let trouble = self.before(call, CallName::WaitReady, Some(&target.sandbox_id)).await?;
+        self.reach(target.host.as_deref())?;
         let ready = {
             let now = self.world.clock().now();
             let mut state = self.world.state();
@@ -307,7 +309,7 @@ impl Extension for FakeExtension {
                 },
                 isolation: self.report(&profile),
                 guard_deadline: told,
-                delta: None,
+                delta: self.delta(target.host.as_deref()),
             }
         };
         self.after(call, CallName::WaitReady, trouble, ready).await
@@ -315,6 +317,7 @@ impl Extension for FakeExtension {
 
     async fn teardown(&self, call: &Call, target: &Target) -> Result<Removal, ExtensionError> {
         let trouble = self.before(call, CallName::Teardown, Some(&target.sandbox_id)).await?;
+        self.reach(target.host.as_deref())?;
         let lived = self.world.state().position(self.id(), &target.sandbox_id).is_some();
         let mut report = self.remove(call, target, &trouble)?;
         if trouble.twice {
@@ -343,6 +346,7 @@ impl Extension for FakeExtension {
         };
         match self.before(call, CallName::Observe, Some(&target.sandbox_id)).await {
             Ok(trouble) if trouble.unknown => blind("it cannot be told".to_owned()),
+            Ok(_) if self.reach(target.host.as_deref()).is_err() => blind("its host is out of reach".to_owned()),
             Ok(trouble) => {
                 let seen = self.look(target);
                 self.after(call, CallName::Observe, trouble, seen)
@@ -354,34 +358,15 @@ impl Extension for FakeExtension {
     }
 
     async fn inventory(&self, call: &Call) -> Inventory {
-        let trouble = match self.before(call, CallName::Inventory, None).await {
-            Ok(trouble) => trouble,
-            Err(error) => return Inventory::Unknown { why: error.to_string() },
-        };
-        if trouble.unknown {
-            return Inventory::Unknown {
-                why: "it cannot be told".to_owned(),
-            };
-        }
-        let mut items = self.items();
-        if self.is(Mutant::InventoryForgets) {
-            items.clear();
-        }
-        if trouble.partial {
-            items.truncate(items.len() / 2);
-            return Inventory::Partial {
-                items,
-                why: "half of it did not answer".to_owned(),
-            };
-        }
-        if self.manifest.capabilities.inventory_complete {
-            Inventory::Complete(items)
-        } else {
-            Inventory::Partial {
-                items,
-                why: "this backend lists only what it remembers".to_owned(),
-            }
-        }
+        self.list(call, None).await
+    }
+
+    async fn inventory_at(&self, call: &Call, host: &str) -> Inventory {
+        self.list(call, Some(host)).await
+    }
+
+    async fn probe_host(&self, call: &Call, host: &str) -> Result<HostProbe, ExtensionError> {
+        self.look_at(call, host).await
     }
 
     async fn exec(

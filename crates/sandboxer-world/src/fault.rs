@@ -28,6 +28,8 @@ pub enum CallName {
     SetDeadline,
     /// `usage`
     Usage,
+    /// `probe_host`
+    ProbeHost,
 }
 
 /// Which of the calls after the injection.

@@ -4,6 +4,7 @@ use sandboxer_model::event::Event;
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::{Operation, OperationKind, OperationStatus};
+use sandboxer_model::registry::Reservation;
 use sandboxer_model::sandbox::Sandbox;
 
 use crate::world::{EffectKind, World};
@@ -17,6 +18,8 @@ pub struct Books<'a> {
     pub events: &'a [Event],
     /// Every operation.
     pub operations: &'a [Operation],
+    /// Everything that is held of hosts.
+    pub reservations: &'a [(SandboxId, Reservation)],
 }
 
 /// Everything in which the books and the world break a promise; empty when all is well.
@@ -42,6 +45,7 @@ pub fn violations(world: &World, books: &Books<'_>) -> Vec<String> {
         }
     }
     older_epochs(world, &mut found);
+    capacity(world, books, &mut found);
     found
 }
 
@@ -142,6 +146,42 @@ fn history(books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<String>) {
             states.last(),
             sandbox.state
         ));
+    }
+}
+
+/// P12: what is held of hosts is held by sandboxes that may have something there, each once and where it is.
+fn capacity(world: &World, books: &Books<'_>, found: &mut Vec<String>) {
+    for (id, held) in books.reservations {
+        let sandbox = books.sandboxes.iter().find(|sandbox| sandbox.sandbox_id == *id);
+        let Some(sandbox) = sandbox else {
+            found.push(format!(
+                "P12: {} is held for {id}, which is not in the store",
+                held.host
+            ));
+            continue;
+        };
+        let over =
+            sandbox.state == State::Destroyed || (sandbox.state == State::Failed && sandbox.operation_id.is_none());
+        if over {
+            found.push(format!(
+                "P12: {} is held for {id}, which is {}",
+                held.host, sandbox.state
+            ));
+        }
+        if sandbox.host.as_deref() != Some(held.host.as_str()) {
+            found.push(format!(
+                "P12: {} is held for {id}, which is on {:?}",
+                held.host, sandbox.host
+            ));
+        }
+    }
+    for sandbox in books.sandboxes {
+        let id = &sandbox.sandbox_id;
+        let on_host = world.of(id).iter().any(|resource| resource.request.host.is_some());
+        let held = books.reservations.iter().filter(|(other, _)| other == id).count();
+        if on_host && held != 1 {
+            found.push(format!("P12: {id} is on a host and holds {held} shares"));
+        }
     }
 }
 

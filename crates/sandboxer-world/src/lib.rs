@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`world`] | what exists, what happened to it, and the faults that wait |
 //! | [`fake`] | an extension over the world |
+//! | [`hosts`] | machines that sandboxes are put on |
 //! | [`fault`] | what can go wrong, and when |
 //! | [`mutant`] | deliberately broken behaviours, to show that suites can fail |
 //! | [`process`] | commands inside a fake sandbox |
@@ -17,6 +18,7 @@ pub mod clock;
 mod effects;
 pub mod fake;
 pub mod fault;
+pub mod hosts;
 pub mod ids;
 pub mod invariant;
 pub mod mutant;
@@ -28,6 +30,7 @@ pub mod world;
 pub use clock::TestClock;
 pub use fake::{FakeExtension, capable};
 pub use fault::{CallName, Fault, Gate, When};
+pub use hosts::{Reach, hosted};
 pub use ids::TestIds;
 pub use invariant::{Books, violations};
 pub use mutant::Mutant;

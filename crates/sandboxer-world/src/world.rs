@@ -11,6 +11,7 @@ use sandboxer_model::operation::Epoch;
 
 use crate::clock::TestClock;
 use crate::fault::{CallName, Fault, When};
+use crate::hosts::WorldHost;
 use crate::process::FakeProcess;
 
 /// The directory every sandbox begins with.
@@ -33,6 +34,8 @@ pub(crate) struct State {
     /// How sandboxes ended by themselves, until a teardown takes note.
     pub(crate) ended: BTreeMap<(String, SandboxId), Ended>,
     pub(crate) log: Vec<Effect>,
+    /// Machines that sandboxes are put on, by address.
+    pub(crate) hosts: BTreeMap<String, WorldHost>,
     calls: BTreeMap<CallName, u64>,
     injections: Vec<Injection>,
     next_serial: u64,
@@ -244,6 +247,15 @@ impl State {
         self.resources
             .iter()
             .position(|one| one.extension_id == extension && one.sandbox_id == *sandbox)
+    }
+
+    /// The same on one host; `None`: wherever it is.
+    pub(crate) fn position_at(&self, extension: &str, sandbox: &SandboxId, host: Option<&str>) -> Option<usize> {
+        self.resources.iter().position(|one| {
+            one.extension_id == extension
+                && one.sandbox_id == *sandbox
+                && (host.is_none() || one.request.host.as_deref() == host)
+        })
     }
 
     pub(crate) fn find(&mut self, extension: &str, sandbox: &SandboxId) -> Option<&mut Resource> {

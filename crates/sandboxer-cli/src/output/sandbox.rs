@@ -60,6 +60,17 @@ pub(crate) fn card(paint: Paint, sandbox: &Sandbox, now: Timestamp) -> String {
             }
         }
     }
+    for (service, endpoints) in sandbox.reachability.iter().flat_map(|ways| &ways.services) {
+        for endpoint in endpoints {
+            line(
+                service,
+                format!(
+                    "{} → port {}/{} inside",
+                    endpoint.address, endpoint.port, endpoint.protocol
+                ),
+            );
+        }
+    }
     if !sandbox.labels.is_empty() {
         let labels: Vec<String> = sandbox
             .labels

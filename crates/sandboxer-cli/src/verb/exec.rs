@@ -58,7 +58,7 @@ pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserEr
     exit
 }
 
-async fn wait(session: &mut dyn ExecSession) -> Result<u8, UserError> {
+pub(crate) async fn wait(session: &mut dyn ExecSession) -> Result<u8, UserError> {
     session
         .wait()
         .await

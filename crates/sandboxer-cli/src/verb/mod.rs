@@ -14,6 +14,7 @@ pub(crate) mod extensions;
 pub(crate) mod get;
 pub(crate) mod label;
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod operate;
 pub(crate) mod profiles;

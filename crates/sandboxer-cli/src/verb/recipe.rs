@@ -32,9 +32,8 @@ pub(crate) fn request(
         },
         scope: args.scope.as_deref().map(value::scope).transpose()?,
         ttl: args.ttl.as_deref().map(|text| value::ttl("--ttl", text)).transpose()?,
-        host: args
-            .host
-            .or_else(|| env::HOST.get().map(|host| host.to_string_lossy().into_owned())),
+        host: args.host,
+        default_host: env::HOST.get().map(|host| host.to_string_lossy().into_owned()),
         labels: value::labels(&args.labels)?,
         working_dir: context.working_dir.clone(),
         if_abandoned,
@@ -53,6 +52,7 @@ pub(crate) fn command(args: CommandArgs, stdio: ExecStdio) -> Result<ExecCommand
         argv: args.argv.into_iter().map(OsStringExt::into_vec).collect(),
         env: value::pairs("--env", &args.env)?.into_iter().collect(),
         cwd: args.cwd,
+        service: args.service,
         stdio,
     })
 }

@@ -239,6 +239,7 @@ async fn signals_arrive(bench: &Bench<'_>) -> Outcome {
         env: Vec::new(),
         cwd: None,
         stdio,
+        service: None,
         last: false,
     };
     let mut session = bench
@@ -335,6 +336,7 @@ async fn last_command_may_begin_the_removal(bench: &Bench<'_>) -> Outcome {
             stdout: stdout.into(),
             stderr: stderr.into(),
         },
+        service: None,
         last: true,
     };
     let mut session = bench
@@ -386,6 +388,7 @@ async fn start(
         env: Vec::new(),
         cwd: None,
         stdio,
+        service: None,
         last: false,
     };
     Ok(bench.extension().exec(&bench.call(1), target, request).await)

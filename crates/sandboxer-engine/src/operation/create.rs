@@ -11,7 +11,6 @@
 //! the sandbox is found and removed by its id alone, so the handle need not be stored; after a loss of power there is
 //! nothing to find.
 
-use sandboxer_extension::{ErrorKind, ExtensionError};
 use sandboxer_model::error::UserError;
 use sandboxer_model::id::{OperationId, SandboxId};
 use sandboxer_model::lifecycle::{Reason, State};
@@ -22,18 +21,19 @@ use sandboxer_store::{Facts, Frozen, OperationRecord, SandboxRecord, StoreError}
 use serde_json::json;
 
 use super::job::{Job, LEASE};
-use super::params::{CandidateFailure, Params};
+use super::params::Params;
 use super::step::{Act, Commit, Fact, Step, Stop, nothing, stopped};
 use super::teardown::{self, tear_down};
+use super::{candidate, telemetry};
 use crate::api::{CreateRequest, Created, IfAbandoned, Progress};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
-use crate::error::{failure, from_failure, interrupted};
+use crate::error::{from_failure, interrupted};
 use crate::prepare::Prepared;
 
 pub(crate) const STEPS: &[&str] = &["place", "provision", "wait_ready", "publish"];
 
-const PLACE: Step = Step {
+pub(super) const PLACE: Step = Step {
     name: "place",
     act: nothing,
     apply: place,
@@ -75,8 +75,9 @@ impl Engine {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Created, UserError> {
-        let prepared = self.prepare(req).await?;
-        for _ in 0..SCOPE_ATTEMPTS {
+        let mut prepared = self.prepare(req).await?;
+        let mut scope_attempts = 0;
+        while scope_attempts < SCOPE_ATTEMPTS {
             if let Some(sandbox) = self.live_of_scope(&prepared, progress).await? {
                 return Ok(Created { sandbox, reused: true });
             }
@@ -88,7 +89,9 @@ impl Engine {
                         reused: false,
                     });
                 }
-                Err(Undriven::Scope) => {}
+                Err(Undriven::Scope) => scope_attempts += 1,
+                // One candidate fewer each time.
+                Err(Undriven::NoRoom { host, why }) => prepared.rule_out_first(&host, &why)?,
                 Err(Undriven::Ended(error)) => return Err(error),
             }
         }
@@ -96,8 +99,9 @@ impl Engine {
     }
 
     pub(crate) async fn do_accept(&self, req: &CreateRequest) -> Result<Created, UserError> {
-        let prepared = self.prepare(req).await?;
-        for _ in 0..SCOPE_ATTEMPTS {
+        let mut prepared = self.prepare(req).await?;
+        let mut scope_attempts = 0;
+        while scope_attempts < SCOPE_ATTEMPTS {
             if let Some(sandbox) = self.live_of_scope(&prepared, &crate::api::Silent).await? {
                 return Ok(Created { sandbox, reused: true });
             }
@@ -106,6 +110,10 @@ impl Engine {
             // Nobody's yet: whoever resumes it first has it; after a while the next command does.
             job.operation.lease_owner = String::new();
             job.operation.lease_until = self.ports.clock.now() + UNCLAIMED;
+            // Accepted is accepted: its place is kept until somebody takes it up.
+            job.record.facts.address.clone_from(&prepared.first.address);
+            job.record.sandbox.host.clone_from(&prepared.first.host);
+            job.reserve();
             job.acknowledge();
             match job.commit().await {
                 Ok(()) => {
@@ -114,7 +122,8 @@ impl Engine {
                         reused: false,
                     });
                 }
-                Err(Stop::Store(StoreError::ScopeTaken(_))) => {}
+                Err(Stop::Store(StoreError::ScopeTaken(_))) => scope_attempts += 1,
+                Err(Stop::Store(StoreError::NoRoom { host, why })) => prepared.rule_out_first(&host, &why)?,
                 Err(stop) => return Err(stopped(&stop, &job)),
             }
         }
@@ -204,6 +213,8 @@ const UNCLAIMED: std::time::Duration = std::time::Duration::from_secs(10);
 pub(crate) enum Undriven {
     /// A live sandbox has the scope; nothing was stored.
     Scope,
+    /// The host of the first candidate has no room any more; nothing was stored.
+    NoRoom { host: String, why: String },
     /// It ended otherwise.
     Ended(UserError),
 }
@@ -222,11 +233,14 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
             match outcome {
                 Ok(()) => return Ok(()),
                 Err(Stop::Store(StoreError::ScopeTaken(_))) if !job.record.is_stored() => return Err(Undriven::Scope),
+                Err(Stop::Store(StoreError::NoRoom { host, why })) if !job.record.is_stored() => {
+                    return Err(Undriven::NoRoom { host, why });
+                }
                 // Nothing was stored and no backend was asked.
                 Err(Stop::Cancelled) if !job.record.is_stored() => return Err(Undriven::Ended(interrupted())),
                 Err(Stop::Cancelled) => turn_back(job, Reason::Interrupted),
                 Err(Stop::Failed { step, error }) => {
-                    note_failure(job, step, &error);
+                    candidate::note_failure(job, step, &error);
                     turn_back(job, Reason::FailedAtStep);
                 }
                 Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
@@ -240,13 +254,11 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
             Err(Stop::Failed { step, error }) => return Err(Undriven::Ended(teardown::stuck(job, step, &error).await)),
             Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
         }
-        if !next_candidate(job) {
-            return Err(Undriven::Ended(finish_undo(job).await));
+        match candidate::move_on(job).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Undriven::Ended(finish_undo(job).await)),
+            Err(stop) => return Err(Undriven::Ended(stopped(&stop, job))),
         }
-        // The next backend is on record before it is asked.
-        job.commit()
-            .await
-            .map_err(|stop| Undriven::Ended(stopped(&stop, job)))?;
     }
 }
 
@@ -260,12 +272,10 @@ fn remaining(job: &Job<'_>) -> Vec<&'static Step> {
     }
 }
 
-fn place(job: &mut Job<'_>, _: Fact) {
+pub(super) fn place(job: &mut Job<'_>, _: Fact) {
     let candidate = job.frozen.route.accepted().nth(job.record.facts.candidate).cloned();
     if let Some(candidate) = candidate {
-        job.record.sandbox.extension_id = Some(candidate.extension_id.clone());
-        job.record.sandbox.host = candidate.host.clone();
-        job.record.facts.quote = candidate.quote.clone();
+        job.put_on(&candidate);
     }
     let detail = json!({ "extension_id": job.record.sandbox.extension_id, "host": job.record.sandbox.host });
     let backend = job.record.sandbox.extension_id.clone().unwrap_or_default();
@@ -288,13 +298,16 @@ fn provisioned(job: &mut Job<'_>, fact: Fact) {
 fn ask_ready<'j>(job: &'j Job<'_>) -> Act<'j> {
     Box::pin(async move {
         let call = job.call(job.engine.settings.timeouts.ready);
-        let ready = job.extension()?.wait_ready(&call, &job.target()).await?;
-        Ok(Fact::Ready(Box::new(ready)))
+        let extension = job.extension()?;
+        let ready = extension.wait_ready(&call, &job.target()).await?;
+        let around = telemetry::look_around(job, extension.as_ref(), &ready).await;
+        Ok(Fact::Ready(Box::new(ready), Box::new(around)))
     })
 }
 
 fn reachable(job: &mut Job<'_>, fact: Fact) {
-    let Fact::Ready(ready) = fact else { return };
+    let Fact::Ready(ready, around) = fact else { return };
+    job.record.sandbox.telemetry = ready.delta.clone().map(|delta| telemetry::report(job, delta, *around));
     let now = job.engine.ports.clock.now();
     let can_exec = job.extension().is_ok_and(|extension| extension.capabilities().exec);
     let hints = job.frozen.profile.reachability.clone();
@@ -332,28 +345,6 @@ fn publish(job: &mut Job<'_>, _: Fact) {
     }
 }
 
-fn note_failure(job: &mut Job<'_>, step: &str, error: &ExtensionError) {
-    let sandbox = &mut job.record.sandbox;
-    let mut noted = failure(step, error);
-    // A backend that lost what it was making is a failed backend, not a wrong name.
-    if error.kind == ErrorKind::NotFound {
-        noted.code = sandboxer_model::error::ErrorCode::BackendFailed;
-    }
-    sandbox.error = Some(noted.clone());
-    let extension_id = sandbox.extension_id.clone().unwrap_or_default();
-    let detail = json!({ "extension_id": extension_id, "host": sandbox.host, "error": noted });
-    job.params.failures.push(CandidateFailure {
-        extension_id: extension_id.clone(),
-        host: sandbox.host.clone(),
-        failure: noted,
-    });
-    job.tell(
-        "step.failed",
-        format!("{step} failed on {extension_id}: {}", error.message),
-        detail,
-    );
-}
-
 /// Begins the way back. The intent is stored before the teardown, under a new epoch.
 pub(crate) fn turn_back(job: &mut Job<'_>, reason: Reason) {
     job.turn_back(reason);
@@ -365,36 +356,12 @@ pub(crate) fn turn_back(job: &mut Job<'_>, reason: Reason) {
     }
 }
 
-/// Goes to the next candidate, if the last one failed by itself, is proven gone, and there is another.
-fn next_candidate(job: &mut Job<'_>) -> bool {
-    let is_creation = job.operation.kind == OperationKind::Create;
-    let failed_by_itself =
-        job.params.undo == Some(Reason::FailedAtStep) && job.record.sandbox.state == State::Provisioning;
-    let next = job.record.facts.candidate + 1;
-    if !is_creation || !failed_by_itself || job.frozen.route.accepted().nth(next).is_none() {
-        return false;
-    }
-    job.params.undo = None;
-    job.operation.status = OperationStatus::Running;
-    job.record.facts.candidate = next;
-    job.record.facts.handle = None;
-    job.record.sandbox.ready_at = None;
-    job.record.sandbox.expires_at = None;
-    place(job, Fact::Nothing);
-    let backend = job.record.sandbox.extension_id.clone().unwrap_or_default();
-    job.tell(
-        "route.next",
-        format!("trying {backend}"),
-        json!({ "extension_id": backend }),
-    );
-    true
-}
-
 /// Everything is undone, proven: says how the sandbox ended. Returns what the caller is told.
 async fn finish_undo(job: &mut Job<'_>) -> UserError {
     let reason = job.params.undo.unwrap_or(Reason::Interrupted);
     job.record.sandbox.reason = Some(job.record.sandbox.reason.unwrap_or(reason));
     job.record.facts.scope_key = None;
+    job.record.facts.reservation = None;
     job.record.sandbox.ready_at = None;
     job.record.sandbox.expires_at = None;
     let error = told(job, reason);
@@ -444,6 +411,7 @@ pub(crate) async fn resume(job: &mut Job<'_>) -> Result<(), UserError> {
     match drive(job).await {
         Ok(()) => Ok(()),
         Err(Undriven::Ended(error)) => Err(error),
+        Err(Undriven::NoRoom { host, why }) => Err(StoreError::NoRoom { host, why }.into()),
         // The scope was taken when it was stored first; it cannot be taken by another now.
         Err(Undriven::Scope) => {
             Err(StoreError::ScopeTaken(job.record.facts.scope_key.clone().unwrap_or_default()).into())

@@ -7,6 +7,8 @@ use sandboxer_extension::{Call, Ended, ErrorKind, Extension, ExtensionError, Pro
 use sandboxer_model::id::{EventId, OperationId};
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::OperationStatus;
+use sandboxer_model::registry::{Reservation, Share};
+use sandboxer_model::route::Candidate;
 use sandboxer_store::{
     Change, Durability, Frozen, NewEvent, OperationRecord, SandboxRecord, StepPhase, StepRecord, StepStatus, StoreError,
 };
@@ -113,7 +115,7 @@ impl<'e> Job<'e> {
             sandbox_id: sandbox.sandbox_id.clone(),
             profile: self.frozen.profile.clone(),
             inputs: sandbox.inputs.clone(),
-            host: sandbox.host.clone(),
+            host: reached_by(&self.record),
             ttl: sandbox.ttl,
         }
     }
@@ -285,7 +287,8 @@ impl<'e> Job<'e> {
         Ok(())
     }
 
-    /// Writes the record, the operation and everything that was added since the last commit.
+    /// Writes the record, the operation and everything that was added since the last commit. Where a host has no room, what
+    /// was added is kept for the next try.
     pub(crate) async fn commit(&mut self) -> Result<(), Stop> {
         let now = self.engine.ports.clock.now();
         self.record.sandbox.updated_at = now;
@@ -319,6 +322,11 @@ impl<'e> Job<'e> {
                     }
                     rebase(&mut self.record, fresh);
                 }
+                Err(error @ StoreError::NoRoom { .. }) => {
+                    change.operations.pop();
+                    self.change = change;
+                    return Err(error.into());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -342,6 +350,24 @@ impl<'e> Job<'e> {
         self.record.stored_epoch() == Some(self.operation.epoch)
     }
 
+    /// Puts the sandbox on this candidate's place: what it takes of the host is its own from the next commit on, until its
+    /// absence is proven.
+    pub(crate) fn put_on(&mut self, candidate: &Candidate) {
+        self.record.sandbox.extension_id = Some(candidate.extension_id.clone());
+        self.record.sandbox.host.clone_from(&candidate.host);
+        self.record.facts.address.clone_from(&candidate.address);
+        self.record.facts.quote.clone_from(&candidate.quote);
+        self.reserve();
+    }
+
+    /// Holds what the sandbox takes of its host.
+    pub(crate) fn reserve(&mut self) {
+        self.record.facts.reservation = self.record.sandbox.host.clone().map(|host| Reservation {
+            host,
+            share: Share::of(&self.frozen.profile.resources),
+        });
+    }
+
     /// Goes back: everything under way belongs to an older epoch from here on.
     pub(crate) fn turn_back(&mut self, reason: sandboxer_model::lifecycle::Reason) {
         self.cancel = None;
@@ -362,9 +388,14 @@ impl<'e> Job<'e> {
 pub(crate) fn target(record: &SandboxRecord) -> Target {
     Target {
         sandbox_id: record.sandbox.sandbox_id.clone(),
-        host: record.sandbox.host.clone(),
+        host: reached_by(record),
         handle: record.facts.handle.clone(),
     }
+}
+
+/// What its backend calls the host: the address, where the host was registered under a name of its own.
+pub(crate) fn reached_by(record: &SandboxRecord) -> Option<String> {
+    record.facts.address.clone().or_else(|| record.sandbox.host.clone())
 }
 
 /// Takes over what others may change while an operation runs: labels, and that the sandbox was used.

@@ -10,8 +10,11 @@
 //! | `recreate` | remove it and make it again |
 //! | `extend_ttl` | move its deadline |
 //! | `teardown` | the step all removals share |
+//! | `candidate` | from one candidate to the next |
+//! | `telemetry` | what a create learns about its host |
 //! | `takeover` | how an operation changes hands |
 
+mod candidate;
 mod create;
 mod destroy;
 mod expire;
@@ -23,6 +26,7 @@ mod run;
 mod step;
 mod takeover;
 mod teardown;
+mod telemetry;
 
 use sandboxer_model::operation::OperationKind;
 

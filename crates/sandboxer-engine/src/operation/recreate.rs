@@ -101,6 +101,7 @@ async fn again<'e>(job: &mut Job<'e>, cancel: Option<&'e Cancel>) -> Result<(), 
         match job.step(&PLACE).await {
             Ok(()) => {}
             Err(Stop::Store(StoreError::ScopeTaken(_))) => return Err(scope_taken(job).await),
+            Err(Stop::Store(error @ StoreError::NoRoom { .. })) => return Err(stays_gone(job, error.into()).await),
             Err(Stop::Failed { step, error }) => return Err(teardown::stuck(job, step, &error).await),
             Err(stop) => return Err(stopped(&stop, job)),
         }
@@ -114,6 +115,7 @@ async fn again<'e>(job: &mut Job<'e>, cancel: Option<&'e Cancel>) -> Result<(), 
         Ok(()) => Ok(()),
         Err(Undriven::Ended(error)) => Err(error),
         Err(Undriven::Scope) => Err(StoreError::ScopeTaken(String::new()).into()),
+        Err(Undriven::NoRoom { host, why }) => Err(StoreError::NoRoom { host, why }.into()),
     }
 }
 
@@ -131,6 +133,8 @@ fn intend(job: &mut Job<'_>, _: Fact) {
 fn place(job: &mut Job<'_>, _: Fact) {
     teardown::bill(job);
     job.params.torn_down = true;
+    // Nothing new where it was alive until now; one that was gone needs room like any other.
+    job.reserve();
     job.record.facts.handle = None;
     job.record.facts.scope_key = crate::prepare::scope_key(
         job.record.sandbox.scope,
@@ -147,6 +151,7 @@ fn place(job: &mut Job<'_>, _: Fact) {
     sandbox.destroyed_at = None;
     sandbox.reachability = None;
     sandbox.isolation = None;
+    sandbox.telemetry = None;
     sandbox.meter = Meter::default();
     let detail =
         json!({ "extension_id": sandbox.extension_id, "host": sandbox.host, "generation": sandbox.generation });
@@ -156,6 +161,13 @@ fn place(job: &mut Job<'_>, _: Fact) {
 /// Another sandbox serves the scope meanwhile: this one stays gone.
 async fn scope_taken(job: &mut Job<'_>) -> UserError {
     let key = job.record.facts.scope_key.take().unwrap_or_default();
+    let what = format!("cannot make it again: another live sandbox has its scope `{key}`");
+    let error = UserError::new(ErrorCode::WrongState, what).hint("destroy that one first, or use that one");
+    stays_gone(job, error).await
+}
+
+/// It is gone, and cannot be made again now.
+async fn stays_gone(job: &mut Job<'_>, error: UserError) -> UserError {
     job.params.torn_down = false;
     job.discard();
     let cleanup = job.record.sandbox.cleanup.take();
@@ -167,11 +179,6 @@ async fn scope_taken(job: &mut Job<'_>) -> UserError {
     if job.record.sandbox.state != State::Destroyed {
         teardown::gone(job);
     }
-    let error = UserError::new(
-        ErrorCode::WrongState,
-        format!("cannot make it again: another live sandbox has its scope `{key}`"),
-    )
-    .hint("destroy that one first, or use that one");
     job.close(
         sandboxer_model::operation::OperationStatus::Failed,
         Some(error.message.clone()),

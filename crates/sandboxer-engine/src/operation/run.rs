@@ -31,12 +31,16 @@ impl Engine {
         // One command, one sandbox: it is never handed to anybody else.
         prepared.scope_key = None;
         prepared.require_exec(self)?;
-        let mut job = self.new_creation(&prepared, &req, true, progress);
-        match create::drive_interruptibly(&mut job, cancel).await {
-            Ok(()) => {}
-            Err(Undriven::Ended(error)) => return Err(error),
-            Err(Undriven::Scope) => return Err(UserError::new(ErrorCode::Internal, "a run has no scope")),
-        }
+        let mut job = loop {
+            let mut job = self.new_creation(&prepared, &req, true, progress);
+            match create::drive_interruptibly(&mut job, cancel).await {
+                Ok(()) => break job,
+                Err(Undriven::Ended(error)) => return Err(error),
+                // One candidate fewer each time.
+                Err(Undriven::NoRoom { host, why }) => prepared.rule_out_first(&host, &why)?,
+                Err(Undriven::Scope) => return Err(UserError::new(ErrorCode::Internal, "a run has no scope")),
+            }
+        };
         let outcome = self.run_inside(&mut job, cmd, on_started, cancel).await;
         if let Err(Inside::Stop(Stop::Store(error))) = outcome {
             // The store fails, so the journal cannot be ended; what was made can still be removed.
@@ -150,6 +154,7 @@ pub(crate) fn request(cmd: ExecCommand, last: bool) -> ExecRequest {
         argv: cmd.argv,
         env: cmd.env,
         cwd: cmd.cwd,
+        service: cmd.service,
         stdio: cmd.stdio,
         last,
     }

@@ -9,6 +9,7 @@ use sandboxer_model::error::UserError;
 use sandboxer_store::StoreError;
 
 use super::job::Job;
+use crate::host::Around;
 
 /// One step. `act` asks the backend and changes nothing of ours, so it may be asked twice; `apply` turns the fact into
 /// our record and asks nobody.
@@ -41,8 +42,8 @@ pub(crate) enum Fact {
     Nothing,
     /// It was made.
     Made(Handle),
-    /// It is reachable.
-    Ready(Box<Ready>),
+    /// It is reachable; and what else is on its host, where that was asked.
+    Ready(Box<Ready>, Box<Around>),
     /// What its teardown found.
     TornDown(Box<Removal>),
     /// Its guard keeps this deadline.

@@ -134,6 +134,7 @@ fn settle(job: &mut Job<'_>, _: Fact) {
         Ending::Destroyed => gone(job),
         Ending::Failed => {
             bill(job);
+            job.record.facts.reservation = None;
             let detail = json!({ "cleanup": job.record.sandbox.cleanup });
             job.tell("cleanup.proven", "nothing of it is left", detail);
         }
@@ -152,6 +153,7 @@ pub(crate) fn gone(job: &mut Job<'_>) {
         .unwrap_or(Reason::DestroyedByRequest);
     job.record.sandbox.reason = Some(reason);
     job.record.facts.scope_key = None;
+    job.record.facts.reservation = None;
     job.enter(State::Destroying, "being removed", json!({}));
     bill(job);
     job.record.sandbox.destroyed_at = Some(job.engine.ports.clock.now());

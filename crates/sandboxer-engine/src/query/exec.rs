@@ -1,6 +1,6 @@
 //! Run a command inside.
 
-use sandboxer_extension::{ErrorKind, ExecSession};
+use sandboxer_extension::{ErrorKind, ExecSession, LogsRequest};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::EventId;
 use sandboxer_model::lifecycle::{Reason, State};
@@ -55,6 +55,23 @@ impl Engine {
             }
             Err(error) => Err(user_error(&error)),
         }
+    }
+
+    pub(crate) async fn do_logs(&self, id: &str, request: LogsRequest) -> Result<Box<dyn ExecSession>, UserError> {
+        let record = self.ports.store.find_sandbox(id).await?;
+        if !record.sandbox.state.is_usable() {
+            return Err(wrong_state(&record.sandbox, "show the logs of"));
+        }
+        let extension_id = record.sandbox.extension_id.clone().unwrap_or_default();
+        let Some(extension) = self.ports.extensions.get(&extension_id) else {
+            let what = format!("{extension_id}, which has the sandbox, is not part of this build");
+            return Err(UserError::new(ErrorCode::MissingPrerequisite, what));
+        };
+        let call = self.call_for(&record, self.settings.timeouts.other);
+        extension
+            .logs(&call, &target(&record), request)
+            .await
+            .map_err(|error| user_error(&error))
     }
 
     /// The first use makes a ready sandbox active. Nobody is told of it, so it need not survive a loss of power.

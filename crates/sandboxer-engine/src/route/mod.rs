@@ -1,7 +1,7 @@
 //! Which backend, and why the others lost. Candidates are ordered by the profile's strategy, filtered by `rules`, asked
 //! by `validate`, and every one is kept with its reason.
 
-mod place;
+pub(crate) mod place;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -13,8 +13,27 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::profile::{Profile, Strategy};
 use sandboxer_model::route::{Candidate, RouteDecision};
 
+use crate::api::CreateRequest;
 use crate::engine::Engine;
 use crate::error::user_error;
+
+/// Where the caller wants it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Here and nowhere else.
+    host: Option<&'a str>,
+    /// Here, where the backend has hosts.
+    default_host: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    pub(crate) fn of(req: &'a CreateRequest) -> Wanted<'a> {
+        Wanted {
+            host: req.host.as_deref(),
+            default_host: req.default_host.as_deref(),
+        }
+    }
+}
 
 impl Engine {
     /// The route of a profile: every candidate with its reason, the first accepted one, and what it would enforce.
@@ -23,21 +42,24 @@ impl Engine {
         profile: &Profile,
         inputs: &BTreeMap<String, String>,
         ttl: Span,
-        host: Option<&str>,
+        wanted: Wanted<'_>,
     ) -> Result<(RouteDecision, Candidate, Validation), UserError> {
         let strategy = profile.route.as_ref().map(|route| route.strategy).unwrap_or_default();
         let mut candidates = Vec::new();
         let mut refusals = Vec::new();
         let mut first = None;
+        let mut hosts = None;
         for extension_id in self.ordered(profile, strategy) {
-            for (host, outcome) in self.places(&extension_id, profile, inputs, host) {
-                let outcome = match outcome {
-                    Ok(()) => self.ask(&extension_id, profile, inputs, ttl, host.as_deref()).await,
+            for place in self.places(&extension_id, profile, inputs, wanted, &mut hosts).await? {
+                let reached_by = place.address.as_deref().or(place.host.as_deref());
+                let outcome = match place.outcome {
+                    Ok(()) => self.ask(&extension_id, profile, inputs, ttl, reached_by).await,
                     Err(refusal) => Err(refusal),
                 };
                 let mut candidate = Candidate {
                     extension_id: extension_id.clone(),
-                    host,
+                    host: place.host,
+                    address: place.address,
                     accepted: false,
                     reason: String::new(),
                     quote: None,
@@ -45,7 +67,7 @@ impl Engine {
                 match outcome {
                     Ok((validation, quote)) => {
                         candidate.accepted = true;
-                        candidate.reason = reason(strategy, first.is_none());
+                        candidate.reason = reason(strategy, first.is_none(), place.why);
                         candidate.quote = Some(quote);
                         if first.is_none() {
                             first = Some((candidate.clone(), validation));
@@ -120,15 +142,19 @@ impl Engine {
     }
 }
 
-fn reason(strategy: Strategy, first: bool) -> String {
-    match (strategy, first) {
-        (Strategy::Explicit, _) => "the profile names it".to_owned(),
-        (Strategy::PreferSelfHosted, true) => "the first that fits, own hosts before providers".to_owned(),
-        (Strategy::PreferSelfHosted, false) => "fits; tried if those before it fail".to_owned(),
+fn reason(strategy: Strategy, first: bool, place: &str) -> String {
+    let backend = match (strategy, first) {
+        (Strategy::Explicit, _) => "the profile names it",
+        (Strategy::PreferSelfHosted, true) => "the first that fits, own hosts before providers",
+        (Strategy::PreferSelfHosted, false) => "fits; tried if those before it fail",
+    };
+    match place {
+        "" => backend.to_owned(),
+        place => format!("{backend}; {place}"),
     }
 }
 
-fn no_route(profile: &Profile, candidates: &[Candidate], mut refusals: Vec<UserError>) -> UserError {
+pub(crate) fn no_route(profile: &Profile, candidates: &[Candidate], mut refusals: Vec<UserError>) -> UserError {
     // With a single candidate its own answer is the answer.
     if refusals.len() == 1
         && let Some(only) = refusals.pop()

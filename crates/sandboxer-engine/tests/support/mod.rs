@@ -117,6 +117,7 @@ pub fn command(argv: &[&str]) -> ExecCommand {
         argv: argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
         env: Vec::new(),
         cwd: None,
+        service: None,
         stdio: ExecStdio::Pipes {
             stdin: null(),
             stdout: null(),

@@ -29,5 +29,5 @@ pub use egress::{Destination, parse_destination};
 pub use profile::{check_input_value, is_extension_id, is_profile_id, parse_profile};
 pub use read::{Findings, decode, read, read_checked};
 pub use suggest::nearest;
-pub use tree::{Node, Place, Value};
-pub use yaml::{MAX_BYTES, MAX_DEPTH, MAX_NODES, parse};
+pub use tree::{Entry, Node, Place, Value};
+pub use yaml::{MAX_BYTES, MAX_DEPTH, MAX_NODES, MergeKeys, parse, parse_with};

@@ -23,6 +23,23 @@ const MAX_EXPANDED_BYTES: usize = 1024 * 1024;
 /// # Errors
 /// Every duplicate key, or the first thing that is not acceptable YAML.
 pub fn parse(file: &str, text: &str) -> Result<Node, Vec<Diagnostic>> {
+    parse_with(file, text, MergeKeys::Refused)
+}
+
+/// What a `<<` key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MergeKeys {
+    /// A problem.
+    Refused,
+    /// An entry like any other, for a caller that expands it.
+    Kept,
+}
+
+/// The same, with a say in what a `<<` key is.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(file: &str, text: &str, merge_keys: MergeKeys) -> Result<Node, Vec<Diagnostic>> {
     if text.len() > MAX_BYTES {
         let message = format!("the document has {} bytes; at most {MAX_BYTES} are read", text.len());
         return Err(vec![Diagnostic::new(file, "", Place::default(), "", message)]);
@@ -36,6 +53,7 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Vec<Diagnostic>> {
         nodes: 0,
         bytes: 0,
         found: Vec::new(),
+        merge_keys,
     };
     match reader.run() {
         Ok(node) if reader.found.is_empty() => Ok(node),
@@ -56,6 +74,7 @@ struct Reader<'a> {
     nodes: usize,
     bytes: usize,
     found: Vec<Diagnostic>,
+    merge_keys: MergeKeys,
 }
 
 #[derive(Clone)]
@@ -279,7 +298,7 @@ impl Reader<'_> {
                         Value::Null => return Err(self.problem(node.place, "a key is empty")),
                         Value::List(_) | Value::Map(_) => return Err(self.problem(node.place, "a key must be text")),
                     };
-                    if name == "<<" {
+                    if name == "<<" && self.merge_keys == MergeKeys::Refused {
                         return Err(self.problem(node.place, "merge keys (`<<`) are not allowed here"));
                     }
                     *key = Some((name, node.place));

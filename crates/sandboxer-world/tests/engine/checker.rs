@@ -84,6 +84,7 @@ fn books_that_do_not_add_up_are_seen() {
                         sandboxes,
                         events,
                         operations,
+                        reservations: &read.reservations,
                     },
                 )
             };

@@ -61,7 +61,7 @@ async fn dropped(verb: Verb, lab: Lab, polls: u64) {
 
 #[test]
 fn dropped_at_each_wait() {
-    for lab in [Lab::new, Lab::unguarded] {
+    for lab in [Lab::new, Lab::unguarded, Lab::hosted] {
         for verb in Verb::ALL {
             // How often it waits depends on how fast the disk is; this is more than it ever does.
             for polls in 1..=24 {
@@ -103,7 +103,7 @@ fn length_of(verb: Verb, lab: fn() -> Lab) -> u64 {
 #[test]
 fn dead_at_each_place() {
     let mut cases = 0;
-    for lab in [Lab::new, Lab::unguarded] {
+    for lab in [Lab::new, Lab::unguarded, Lab::hosted] {
         for verb in Verb::ALL {
             let length = length_of(verb, lab);
             println!("{verb:?}: {} places", length - 1);

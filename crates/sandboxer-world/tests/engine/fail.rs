@@ -151,7 +151,7 @@ async fn case(verb: Verb, lab: Lab, step: &str, (name, moment, fault, times): (&
 #[test]
 fn a_failure_at_each_step_leaves_nothing() {
     let mut cases = 0;
-    for lab in [Lab::new, Lab::unguarded] {
+    for lab in [Lab::new, Lab::unguarded, Lab::hosted] {
         for verb in Verb::ALL {
             for step in steps(verb.kind()) {
                 for trouble in troubles() {

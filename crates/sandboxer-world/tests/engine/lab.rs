@@ -26,9 +26,12 @@ use sandboxer_model::event::Event;
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::{Operation, OperationKind, OperationStatus};
+use sandboxer_model::registry::{Capacity, Host, HostState, Reservation, Watermarks};
 use sandboxer_model::sandbox::Sandbox;
-use sandboxer_store::{SandboxFilter, Store};
-use sandboxer_world::{Books, FakeExtension, Mutant, TestClock, TestIds, TestOwners, World, capable, violations};
+use sandboxer_store::{SandboxFilter, Store, StoreError};
+use sandboxer_world::{
+    Books, FakeExtension, Mutant, TestClock, TestIds, TestOwners, World, capable, hosted, violations,
+};
 
 pub(crate) const PROFILE: &str = "
 id: profile.fake
@@ -61,6 +64,7 @@ pub(crate) struct Lab {
     first: TestOwners,
     registry: Registry,
     processes: Cell<u32>,
+    hosts: Vec<Host>,
 }
 
 /// One control plane.
@@ -82,6 +86,7 @@ pub(crate) struct Read {
     pub(crate) sandboxes: Vec<Sandbox>,
     pub(crate) events: Vec<Event>,
     pub(crate) operations: Vec<Operation>,
+    pub(crate) reservations: Vec<(SandboxId, Reservation)>,
 }
 
 impl Lab {
@@ -93,6 +98,35 @@ impl Lab {
     /// With one backend that leaves deadlines to the engine and outlives this machine.
     pub(crate) fn unguarded() -> Lab {
         Lab::with(vec![unguarded("ext.fake")])
+    }
+
+    /// With one backend on two hosts that have room for one sandbox each.
+    pub(crate) fn hosted() -> Lab {
+        let mut lab = Lab::with(vec![hosted("ext.fake")]);
+        lab.add_host("alpha", Some(1));
+        lab.add_host("beta", Some(1));
+        lab
+    }
+
+    /// A host that holds so many sandboxes; its name is not its address.
+    pub(crate) fn add_host(&mut self, name: &str, slots: Option<u64>) {
+        let address = format!("root@{name}.example");
+        self.world
+            .add_host(&address, slots.and_then(|slots| usize::try_from(slots).ok()));
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            address: address.parse().unwrap(),
+            state: HostState::Active,
+            labels: Default::default(),
+            capacity: Capacity {
+                slots,
+                ..Capacity::default()
+            },
+            watermarks: Watermarks::default(),
+            probe: None,
+            unreachable: None,
+            added_at: self.clock.now(),
+        });
     }
 
     /// With one broken backend.
@@ -141,6 +175,7 @@ impl Lab {
             first,
             registry,
             processes: Cell::new(0),
+            hosts: Vec::new(),
         }
     }
 
@@ -179,6 +214,12 @@ impl Lab {
         let store = Store::open(&self.dir.path().join("data"), clock.clone(), ids.clone())
             .await
             .unwrap();
+        for host in &self.hosts {
+            match store.add_host(host).await {
+                Ok(()) | Err(StoreError::HostTaken(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
         let ports = Ports {
             clock,
             ids,
@@ -239,6 +280,7 @@ impl Lab {
             sandboxes: records.into_iter().map(|record| record.sandbox).collect(),
             events: process.store.events(None).await.unwrap(),
             operations,
+            reservations: process.store.reservations().await.unwrap(),
         }
     }
 
@@ -249,6 +291,7 @@ impl Lab {
             sandboxes: &read.sandboxes,
             events: &read.events,
             operations: &read.operations,
+            reservations: &read.reservations,
         };
         violations(&self.world, &books)
     }
@@ -479,6 +522,7 @@ pub(crate) fn command(argv: &[&str]) -> ExecCommand {
         argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
         env: Vec::new(),
         cwd: None,
+        service: None,
         stdio: ExecStdio::Pipes {
             stdin: input(),
             stdout: output(),

@@ -51,7 +51,7 @@ async fn run_once(verb: Verb, lab: Lab, twice: Option<&str>) -> Outcome {
 #[test]
 fn each_step_twice_is_each_step_once() {
     let mut cases = 0;
-    for lab in [Lab::new, Lab::unguarded] {
+    for lab in [Lab::new, Lab::unguarded, Lab::hosted] {
         for verb in Verb::ALL {
             let once = block_on(run_once(verb, lab(), None));
             assert_eq!(once.state, verb.goal(), "{verb:?}");

@@ -1,0 +1,35 @@
+//! `logs`: what the services of a sandbox print.
+
+use sandboxer_engine::Cancel;
+use sandboxer_extension::{ExecStdio, Follow, LogsRequest};
+use sandboxer_model::error::UserError;
+
+use super::{exec, recipe};
+use crate::args::LogsArgs;
+use crate::context::Context;
+use crate::interrupt::{Interrupts, Meaning};
+
+/// Shows what services print; returns the exit code of what shows it.
+///
+/// # Errors
+/// Those of the engine.
+pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<u8, UserError> {
+    let ExecStdio::Pipes { stdout, stderr, .. } = recipe::own_stdio()? else {
+        return Ok(0);
+    };
+    let interrupts = Interrupts::receive(Meaning::Leave, &Cancel::new())?;
+    let reporter = context.reporter();
+    let engine = context.engine(&reporter).await?;
+    reporter.close();
+    let request = LogsRequest {
+        service: args.service,
+        tail: args.tail,
+        follow: if args.follow { Follow::Yes } else { Follow::No },
+        output: [stdout, stderr],
+    };
+    interrupts.expect_command();
+    let mut session = engine.logs(&args.id, request).await?;
+    interrupts.pass_on_to(session.signaller());
+    interrupts.watch();
+    exec::wait(&mut *session).await
+}

@@ -1,0 +1,194 @@
+//! Machines that fail: the engine dies, the cable is cut, a transfer breaks off, the disk is full. Whatever happens, a
+//! call comes back, and when the machine is well again nothing is left.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use sandboxer_testbed::{Direction, Plan, Proxy, or_skip};
+
+use crate::lab::{Lab, SINGLE, id};
+use crate::support::wait_until;
+
+/// Ids of everything that is not gone.
+fn alive(lab: &Lab) -> Vec<String> {
+    let listed = lab.run(&["list"]).json();
+    let all = listed.as_array().expect("a list").iter();
+    all.filter_map(|one| one["sandbox_id"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Removes everything there is a record of, and looks.
+fn converges(lab: &Lab) {
+    for one in alive(lab) {
+        wait_until("it can be removed", || {
+            let removed = lab.run(&["destroy", &one]);
+            if removed.code == 0 {
+                Ok(())
+            } else {
+                Err(format!("{removed:?}"))
+            }
+        });
+    }
+    lab.nothing_is_left();
+}
+
+#[test]
+fn an_engine_that_dies_at_any_moment_leaves_nothing() {
+    let lab = or_skip!("a dying engine", Lab::start(Plan::new()));
+    let repository = lab.repository_of("one", SINGLE);
+    for after in [50u64, 200, 400, 600, 800, 1000] {
+        let repo = format!("repo={}", repository.display());
+        let mut child = lab
+            .command(&[
+                "create",
+                "--profile",
+                "profile.compose-e2e",
+                "--input",
+                &repo,
+                "--host",
+                lab.host.alias(),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let at = Instant::now() + Duration::from_millis(after);
+        while Instant::now() < at {
+            std::thread::yield_now();
+        }
+        lab.host.kill_dockerd().expect("it dies");
+        lab.host.start_dockerd().expect("it comes back");
+        child.wait().expect("it ends");
+        converges(&lab);
+    }
+    let created = lab.created(&repository, &[]);
+    lab.host.kill_dockerd().expect("it dies");
+    let stuck = lab.run(&["destroy", &id(&created)]);
+    assert!(
+        stuck.code != 0,
+        "absence cannot be proven without the engine: {stuck:?}"
+    );
+    lab.host.start_dockerd().expect("it comes back");
+    converges(&lab);
+    lab.host.down();
+}
+
+#[test]
+fn a_cable_that_is_cut_holds_nobody_up() {
+    let lab = or_skip!("a cut cable", Lab::start(Plan::new()));
+    let repository = lab.repository_of("one", SINGLE);
+    for (direction, after) in [
+        (Direction::Both, 100u64),
+        (Direction::ToHost, 500),
+        (Direction::FromHost, 700),
+        (Direction::Both, 900),
+    ] {
+        let repo = format!("repo={}", repository.display());
+        let child = lab
+            .command(&[
+                "create",
+                "--profile",
+                "profile.compose-e2e",
+                "--input",
+                &repo,
+                "--host",
+                lab.host.alias(),
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let at = Instant::now() + Duration::from_millis(after);
+        while Instant::now() < at {
+            std::thread::yield_now();
+        }
+        lab.host.partition(direction).expect("it is cut");
+        let started = Instant::now();
+        let output = child.wait_with_output().expect("it ends");
+        // Three tries and an undo of three, each noticing a dead cable within 20 s.
+        assert!(started.elapsed() < Duration::from_secs(150), "{:?}", started.elapsed());
+        lab.host.heal().expect("it is mended");
+        eprintln!(
+            "{direction:?} after {after} ms: back after {:?}, {}",
+            started.elapsed(),
+            output.status
+        );
+        converges(&lab);
+    }
+    lab.host.down();
+}
+
+#[test]
+fn a_transfer_that_breaks_off_anywhere_leaves_no_half_tree() {
+    let mut lab = or_skip!("a broken transfer", Lab::start(Plan::new()));
+    let repository = lab.repository_of("big", SINGLE);
+    let noise: Vec<u8> = (0..500_000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    std::fs::write(repository.join("big.bin"), &noise).expect("a file");
+    for part in 1..=10u64 {
+        // A new tree each time, so that it is really sent.
+        std::fs::write(repository.join("n"), part.to_string()).expect("a file");
+        let proxy = Proxy::cut_after(&lab.host, 60_000 + part * 190_000).expect("a proxy");
+        let direct = lab.host.ssh_config();
+        lab.through(proxy.ssh_config(&lab.host).expect("a way"));
+        let broken = lab.create(&repository, &[]);
+        lab.through(direct);
+        assert!(broken.code == 0 || !broken.stderr.is_empty(), "{broken:?}");
+        let trees = lab
+            .host
+            .sh("ls /tmp/sandboxer/.sbx/incoming 2>/dev/null | wc -l")
+            .expect("a look");
+        let placed = lab
+            .host
+            .sh("find /tmp/sandboxer -maxdepth 2 -name big.bin -size -1900k | wc -l")
+            .expect("a look");
+        assert_eq!(placed.trim(), "0", "a half tree has a name");
+        drop(trees);
+        converges(&lab);
+    }
+    lab.host.down();
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_stays() {
+    let lab = or_skip!("a full disk", Lab::start(Plan::new()));
+    let repository = lab.repository_of("one", SINGLE);
+    std::fs::write(repository.join("some.bin"), vec![7u8; 3_000_000]).expect("a file");
+    lab.host.fill_disk(256).expect("it is full");
+    let full = lab.create(&repository, &[]);
+    assert_ne!(full.code, 0, "{full:?}");
+    lab.host.free_disk().expect("it has room");
+    converges(&lab);
+    let created = lab.created(&repository, &[]);
+    lab.destroy(&id(&created));
+    lab.nothing_is_left();
+    lab.host.down();
+}
+
+#[test]
+fn a_host_that_nobody_vouched_for_is_refused_with_what_to_do() {
+    let lab = or_skip!("an unknown host key", Lab::start(Plan::new()));
+    let repository = lab.repository_of("one", SINGLE);
+    let config = std::fs::read_to_string(lab.host.ssh_config()).expect("a configuration");
+    let known = lab.host.known_hosts();
+    let nobody = lab.world.write("known_hosts", "");
+    let text = config.replace(known.to_str().expect("a path"), nobody.to_str().expect("a path"));
+    let file = lab.world.write("ssh_config", text);
+    let repo = format!("repo={}", repository.display());
+    let words = [
+        "create",
+        "--profile",
+        "profile.compose-e2e",
+        "--input",
+        &repo,
+        "--host",
+        lab.host.alias(),
+    ];
+    let refused = lab
+        .world
+        .run_with(&words, &[("SANDBOXER_SSH_CONFIG", file.to_str().expect("a path"))]);
+    assert!(refused.code != 0 && refused.stderr.contains("hosts add"), "{refused:?}");
+    lab.nothing_is_left();
+    lab.host.down();
+}

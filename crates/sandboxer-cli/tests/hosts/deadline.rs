@@ -1,0 +1,107 @@
+//! The time to live holds with everybody of ours dead, and a move of it that was acknowledged is never lost.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use sandboxer_testbed::{Plan, or_skip};
+
+use crate::lab::{Lab, SINGLE, id};
+
+const SANDBOXES: usize = 10;
+const TTL: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(60);
+
+#[test]
+fn ten_of_ten_are_gone_in_time_with_nobody_left_to_remove_them() {
+    let lab = or_skip!("deadlines without us", Lab::start(Plan::new()));
+    let repository = lab.repository_of("one", SINGLE);
+    let ids: Vec<String> = (0..SANDBOXES)
+        .map(|_| id(&lab.created(&repository, &["--ttl", &format!("{}s", TTL.as_secs())])))
+        .collect();
+    let made = Instant::now();
+    // No process of ours runs, and no connection is open: only what is on the host can act.
+    lab.host.kill_sshd().expect("sshd ends");
+    let deadline = made + TTL + GRACE;
+    loop {
+        let left = lab.host.docker(&["ps", "-aq"]).expect("docker answers");
+        if left.trim().is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{left} is left after {:?}", made.elapsed());
+        std::thread::yield_now();
+    }
+    let late = made.elapsed().saturating_sub(TTL);
+    lab.nothing_is_left();
+    lab.host.start_sshd().expect("sshd starts");
+    for one in &ids {
+        let gone = lab.run(&["destroy", one]).json();
+        assert_eq!(
+            (&gone["state"], &gone["reason"]),
+            (&"destroyed".into(), &"ttl".into()),
+            "{gone}"
+        );
+    }
+    eprintln!("{SANDBOXES} of {SANDBOXES} gone, the last {late:?} after its deadline at the latest");
+    lab.host.down();
+}
+
+#[test]
+fn a_move_that_was_acknowledged_is_never_lost() {
+    const ROUNDS: usize = 5;
+    const AT_ONCE: usize = 10;
+    let lab = or_skip!("deadlines that move", Lab::start(Plan::new()));
+    let repository = lab.repository_of("one", SINGLE);
+    let (mut moved, mut late) = (0, 0);
+    for round in 0..ROUNDS {
+        let made: Vec<(String, Instant)> = (0..AT_ONCE)
+            .map(|_| {
+                let created = lab.created(&repository, &["--ttl", "16s"]);
+                (id(&created), Instant::now())
+            })
+            .collect();
+        let mut outcomes = Vec::new();
+        for (number, (one, ready)) in made.iter().enumerate() {
+            // Around the deadline, some before and some after it.
+            let aim = *ready + Duration::from_millis(15_300 + 100 * (number as u64) + 13 * (round as u64));
+            while Instant::now() < aim {
+                std::thread::yield_now();
+            }
+            let child = lab
+                .command(&["extend-ttl", one, "--duration", "10m"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it starts");
+            outcomes.push((one, child));
+        }
+        let outcomes: Vec<(&String, bool)> = outcomes
+            .into_iter()
+            .map(|(one, child)| (one, child.wait_with_output().expect("it ends").status.success()))
+            .collect();
+        // Long enough for every guard to have looked.
+        let settled = Instant::now() + Duration::from_secs(7);
+        while Instant::now() < settled {
+            std::thread::yield_now();
+        }
+        for (one, acknowledged) in outcomes {
+            let runs = lab
+                .host
+                .docker(&["ps", "-q", "--filter", &format!("label=dev.sandboxer.sandbox={one}")]);
+            let runs = !runs.expect("docker answers").trim().is_empty();
+            assert!(
+                !acknowledged || runs,
+                "{one}: its move was acknowledged, and it is gone"
+            );
+            if acknowledged {
+                moved += 1;
+            } else {
+                late += 1;
+            }
+            lab.destroy(one);
+        }
+    }
+    assert_eq!(moved + late, ROUNDS * AT_ONCE);
+    lab.nothing_is_left();
+    eprintln!("{moved} moved in time, {late} too late, none lost");
+    lab.host.down();
+}

@@ -1,0 +1,18 @@
+//! The real binary against real machines: an SSH server, a container engine and a Compose tool each, in network
+//! namespaces of their own. What is claimed of hosts is tried here.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start the real program and keep their own time"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod breakage;
+mod crash;
+mod deadline;
+mod egress;
+mod flavours;
+mod lab;
+mod stack;
+mod validator;

@@ -1,0 +1,52 @@
+//! Hosts as the engine knows them: what the store says of them, and what extensions see there.
+//!
+//! | file | does |
+//! |---|---|
+//! | `register` | register, drain, activate, forget |
+//! | `look` | have the backends look at a host: measure it, list what is there |
+//! | `drift` | compare what is there with the records: rules only, nobody is asked |
+//! | `stale` | what may be left over on hosts, and its removal |
+
+mod drift;
+mod look;
+mod register;
+mod stale;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sandboxer_extension::{Call, Extension};
+use sandboxer_model::operation::Epoch;
+
+use crate::engine::Engine;
+
+pub(crate) use stale::Around;
+
+/// A host by the name people know it by, and by the one that reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    pub(crate) name: String,
+    pub(crate) address: String,
+}
+
+impl Engine {
+    /// The extensions that have hosts.
+    fn hosted(&self) -> BTreeMap<String, Arc<dyn Extension>> {
+        self.ports
+            .extensions
+            .iter()
+            .filter(|(_, extension)| extension.capabilities().needs_host)
+            .map(|(id, extension)| (id.to_owned(), Arc::clone(extension)))
+            .collect()
+    }
+
+    /// A call that is about no sandbox.
+    fn call_about_host(&self, timeout: std::time::Duration) -> Call {
+        Call {
+            installation_id: self.ports.store.installation_id().clone(),
+            operation_id: None,
+            epoch: Epoch(0),
+            timeout,
+        }
+    }
+}

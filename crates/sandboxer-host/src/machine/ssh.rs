@@ -1,0 +1,86 @@
+//! The command line of `ssh`: the user's configuration, and over it what must be safe.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sandboxer_model::host::HostAddress;
+
+use super::MachineError;
+
+/// How hosts are reached.
+#[derive(Debug, Clone)]
+pub struct SshSettings {
+    /// Another configuration file than the user's own.
+    pub config_file: Option<PathBuf>,
+    /// Login name where the address has none.
+    pub user: Option<String>,
+    /// Private key.
+    pub key: Option<PathBuf>,
+    /// How long reaching a host may take.
+    pub connect_timeout: Duration,
+    /// Where pinned host keys and certificates are kept.
+    pub state_dir: PathBuf,
+}
+
+/// Over whatever the configuration says: nothing is asked, nothing is forwarded, host keys are known, and a connection
+/// that died is noticed.
+const SAFE: &[&str] = &[
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "UpdateHostKeys=no",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "ClearAllForwardings=yes",
+    "PermitLocalCommand=no",
+    "ControlMaster=no",
+    "ControlPath=none",
+    "RemoteCommand=none",
+    "EscapeChar=none",
+    "LogLevel=ERROR",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=3",
+];
+
+/// The file of pinned host keys.
+pub(crate) fn pins(settings: &SshSettings) -> PathBuf {
+    settings.state_dir.join("known_hosts")
+}
+
+/// Everything before the remote command.
+pub(crate) fn command(address: &HostAddress, settings: &SshSettings, tty: bool) -> Result<Vec<OsString>, MachineError> {
+    let HostAddress::Ssh { user, name, port } = address else {
+        return Err(MachineError::words());
+    };
+    let mut words: Vec<OsString> = vec!["ssh".into()];
+    if let Some(file) = &settings.config_file {
+        words.extend(["-F".into(), file.clone().into_os_string()]);
+    }
+    words.push(if tty { "-tt" } else { "-T" }.into());
+    for option in SAFE {
+        words.extend(["-o".into(), (*option).into()]);
+    }
+    let seconds = settings.connect_timeout.as_secs().max(1);
+    words.extend(["-o".into(), format!("ConnectTimeout={seconds}").into()]);
+    // Ours comes beside those of the user's configuration, which has a say only in its own place.
+    let mut known = OsString::from("GlobalKnownHostsFile=");
+    known.push(pins(settings));
+    known.push(" /etc/ssh/ssh_known_hosts");
+    words.extend(["-o".into(), known]);
+    if let Some(key) = &settings.key {
+        words.extend([
+            "-i".into(),
+            key.clone().into_os_string(),
+            "-o".into(),
+            "IdentitiesOnly=yes".into(),
+        ]);
+    }
+    if let Some(user) = user.as_ref().or(settings.user.as_ref()) {
+        words.extend(["-l".into(), user.into()]);
+    }
+    if let Some(port) = port {
+        words.extend(["-p".into(), port.to_string().into()]);
+    }
+    words.extend(["--".into(), name.into()]);
+    Ok(words)
+}

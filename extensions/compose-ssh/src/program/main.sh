@@ -1,0 +1,403 @@
+# The verbs of this backend.
+
+# What the sandbox's containers are right now: the engine's own words, whole.
+tell_containers() {
+    listed container >"$STATE/ids" 2>"$STATE/log" || engine_failed "cannot list containers" "$STATE/log"
+    if [ -s "$STATE/ids" ]; then
+        # Ids are plain words.
+        # shellcheck disable=SC2046
+        "$ENGINE" inspect $(cat "$STATE/ids") >"$STATE/inspect" 2>"$STATE/log" || engine_failed "cannot inspect containers" "$STATE/log"
+    else
+        printf '[]\n' >"$STATE/inspect"
+    fi
+    # No line break can be inside a value, so one line holds it all.
+    printf 'inspect '
+    tr -d '\n' <"$STATE/inspect"
+    printf '\n'
+}
+
+# One line a container: service, process id, status, exit code, health.
+STATES='{{index .Config.Labels "com.docker.compose.service"}} {{.State.Pid}} {{.State.Status}} {{.State.ExitCode}} '
+states() {
+    # podman 4 calls it Healthcheck, docker Health.
+    if [ "$ENGINE" = podman ]; then _health='{{if .State.Healthcheck}}{{.State.Healthcheck.Status}}{{end}}'; else _health='{{if .State.Health}}{{.State.Health.Status}}{{end}}'; fi
+    # shellcheck disable=SC2046
+    "$ENGINE" inspect -f "$STATES$_health" $(listed container)
+}
+
+# Waits until every container runs (or ended well), and is healthy where that is asked for.
+wait_running() {
+    _until=$(($(uptime_s) + $1))
+    while :; do
+        states >"$STATE/states" 2>"$STATE/log" || engine_failed "cannot inspect containers" "$STATE/log"
+        _bad=$(awk -v healthy="$2" '
+            $3 == "exited" && $4 == 0 { next }
+            $3 == "exited" || $3 == "dead" { print $1, "ended with code", $4; found = 1; exit }
+            $3 != "running" { wait = $1; next }
+            healthy == "healthy" && $5 == "unhealthy" { print $1, "is unhealthy"; found = 1; exit }
+            healthy == "healthy" && $5 == "starting" { wait = $1 }
+            END { if (!found && wait != "") print "wait", wait }' "$STATE/states")
+        case $_bad in
+        '') return 0 ;;
+        wait*)
+            [ "$(uptime_s)" -lt "$_until" ] || die timeout "the service ${_bad#wait } did not become ready"
+            sleep 0.1
+            ;;
+        *)
+            _service=${_bad%% *}
+            "$ENGINE" logs --tail 5 "$("$ENGINE" ps -aq --filter "label=$PROJECT_LABEL=$ID" --filter "label=com.docker.compose.service=$_service" | head -n 1)" >"$STATE/log" 2>&1
+            die failed "the service $_bad: $(last_words "$STATE/log")"
+            ;;
+        esac
+    done
+}
+
+# Reads the next LENGTH bytes of standard input into a file.
+receive() {
+    head -c "$2" >"$1" || die failed "cannot write $1: is the host's disk full?"
+    [ "$(wc -c <"$1")" = "$2" ] || die unavailable "the request did not arrive whole"
+}
+
+containers_count() {
+    _all=$("$ENGINE" ps -q 2>/dev/null | wc -l) && _own=$("$ENGINE" ps -q --filter label=dev.sandboxer.sandbox 2>/dev/null | wc -l) &&
+        say "$1 containers $_all $_own"
+}
+
+# provision … SUBNETS PREFIX TTL NAMES WAIT HEALTH TARGETS
+#
+# Two lines come first: the compose command (or nothing), and the tree's digest and size (`- 0`: none); they are read when
+# the connection stands, so the caller looks at its tree meanwhile. We say what we have; the caller answers with `compose LEN`, `wall LEN`, `builds LEN` and their bytes, then the tree if
+# we lack it.
+provision() {
+    _names=$4
+    need timeout tar sha256sum head tee mkfifo
+    IFS= read -r _choice && IFS=' ' read -r _digest _bytes || die unavailable "the request did not arrive whole"
+    case $_digest in - | [0-9a-f]*) ;; *) die invalid "the digest of the tree is none" ;; esac
+    begin
+    pick_compose "$_choice"
+    # Whoever removes it asks the same engine.
+    printf '%s\n' "$INSTALLATION" >"$STATE/owner" && printf '%s\n' "$COMPOSE" >"$STATE/choice" ||
+        die capacity "cannot write below $STATE: is the host's disk full?"
+    say "engine $ENGINE $FLAVOUR"
+    if ! is_root; then say "lacks root"; fi
+    command -v nft >/dev/null 2>&1 || say "lacks nft"
+    if logout_kills; then say "lacks guard"; fi
+    snapshot before
+    containers_count before
+    claim_subnet "$1" "$2"
+    say "subnet $SUBNET"
+    for _name in $(printf '%s' "$_names" | tr ',' ' '); do
+        getent ahostsv4 "$_name" 2>/dev/null | awk -v name="$_name" '!seen[$1]++ { print "name", name, $1 }'
+    done
+    # Until it is ready it has its whole time and what making it may take; then the deadline is set anew.
+    open_gate
+    [ -s "$STATE/deadline" ] || set_deadline "$(($3 + 900))"
+    shut_gate
+    start_guard
+    if [ "$_digest" = - ] || has_tree "$_digest" || [ -d "$BASE/$ID" ]; then say "tree have"; else say "tree need"; fi
+    say go
+    while IFS=' ' read -r _what _length; do
+        case $_what in
+        compose) receive "$STATE/compose.json" "$_length" ;;
+        trusted) receive "$STATE/trusted" "$_length" ;;
+        wall) receive "$STATE/wall.nft" "$_length" ;;
+        builds) receive "$STATE/builds" "$_length" ;;
+        tree)
+            receive_tree "$_digest" "$_bytes"
+            ;;
+        go) break ;;
+        *) die unavailable "the request did not arrive whole" ;;
+        esac
+    done
+    [ "${_what:-}" = go ] || die unavailable "the request did not arrive whole"
+    still
+    if [ "$_digest" = - ]; then place_empty; else place_tree "$_digest"; fi
+    if [ -s "$STATE/wall.nft" ]; then raise_wall; fi
+    if [ -s "$STATE/builds" ]; then
+        still
+        . "$STATE/builds"
+    fi
+    still
+    # Only a trusted file has anything left to build.
+    if [ -s "$STATE/trusted" ]; then _build=; else _build=--no-build; fi
+    compose up -d $_build >"$STATE/up.log" 2>&1 || engine_failed "compose up failed" "$STATE/up.log"
+    say made
+}
+
+# One image of the sandbox's own. Arguments: its tag, then the engine's build options, the context last. One that is
+# there is not built again: its context may have been written to by now.
+build() {
+    if "$ENGINE" image inspect "$1" >/dev/null 2>&1; then return 0; fi
+    shift
+    (
+        cd "$BASE/$ID" || exit 1
+        DOCKER_BUILDKIT=0 "$ENGINE" build "$@" </dev/null
+    ) >"$STATE/build.log" 2>&1 || {
+        forget_layers
+        engine_failed "building an image failed" "$STATE/build.log"
+    }
+}
+
+# A build that did not come to its end leaves layers that nobody named: each is removed that has no name.
+forget_layers() {
+    [ -s "$STATE/build.log" ] || return 0
+    for _layer in $(sed -n 's/^ ---> \([0-9a-f]\{12\}\)$/\1/p' "$STATE/build.log"); do
+        [ "$("$ENGINE" image inspect -f '{{len .RepoTags}}' "$_layer" 2>/dev/null)" = 0 ] && "$ENGINE" rmi "$_layer"
+    done >/dev/null 2>&1
+}
+
+# ready … SECONDS HEALTH TTL TARGETS
+ready() {
+    [ -s "$STATE/subnet" ] && read -r SUBNET <"$STATE/subnet" || die not_found "$ID is not on this host"
+    wait_running "$1" "$2"
+    tell_containers
+    try_walls "$(printf '%s' "$4" | tr ',' ' ')" "$(awk '$2 > 0 { print $1 "=" $2 }' "$STATE/states")"
+    # The deadline counts from now; one that was moved already stays.
+    open_gate
+    [ ! -e "$STATE/expired" ] || die not_found "the time of $ID has passed"
+    if [ ! -e "$STATE/ready" ]; then
+        set_deadline "$3"
+        : >"$STATE/ready"
+    fi
+    shut_gate
+    if guard_lives; then say "guard $(seconds_left)"; else start_guard; say "guard $(seconds_left)"; fi
+    snapshot after
+    containers_count after
+    say "user $(id -un 2>/dev/null)"
+    say ready
+}
+
+# Removes everything, in rounds, until a whole round finds nothing.
+remove() {
+    _round=0
+    while :; do
+        _round=$((_round + 1))
+        _left=0
+        for _kind in container network volume image; do
+            { listed "$_kind" >"$STATE/list.$_kind" 2>"$STATE/log.$_kind" && : >"$STATE/ok.$_kind"; } &
+        done
+        wait
+        for _kind in container network volume image; do
+            if ! [ -e "$STATE/ok.$_kind" ]; then
+                say "item $_kind ? false unknown $(last_words "$STATE/log.$_kind")"
+                rm -f "$STATE"/ok.*
+                return 1
+            fi
+        done
+        rm -f "$STATE"/ok.*
+        for _kind in container network volume image; do
+            sort -u "$STATE/list.$_kind" >"$STATE/found.$_kind"
+            if [ -s "$STATE/found.$_kind" ]; then
+                _left=1
+                remove_all "$_kind" "$STATE/found.$_kind"
+                cat "$STATE/found.$_kind" >>"$STATE/removed.$_kind"
+            fi
+        done
+        [ "$_left" = 1 ] || break
+        forget_layers
+        if [ "$_round" -ge 6 ]; then
+            for _kind in container network volume image; do
+                while read -r _name; do item "$_kind" "$_name" true present "$(last_words "$STATE/log.$_kind")"; done <"$STATE/found.$_kind"
+            done
+            return 1
+        fi
+        if [ "$_round" -ge 3 ]; then sleep 0.3; fi
+    done
+    for _kind in container network volume image; do
+        if [ -s "$STATE/removed.$_kind" ]; then
+            sort -u "$STATE/removed.$_kind" | while read -r _name; do item "$_kind" "$_name" true absent; done
+        else
+            item "$_kind" - false absent
+        fi
+    done
+    _found=false
+    if command -v nft >/dev/null 2>&1 && wall_stands; then
+        _found=true
+        drop_wall
+        if wall_stands; then
+            item packet_filter "$TABLE" true present
+            return 1
+        fi
+    fi
+    item packet_filter "$TABLE" "$_found" absent
+    _found=false
+    if [ -e "$BASE/$ID" ] || [ -L "$BASE/$ID" ]; then
+        _found=true
+        rm -rf "$BASE/$ID" 2>"$STATE/log"
+        # What a container wrote as another user, only root can remove.
+        if [ -e "$BASE/$ID" ] && is_root; then as_root rm -rf "$BASE/$ID" 2>"$STATE/log"; fi
+        if [ -e "$BASE/$ID" ]; then
+            item directory "$BASE/$ID" true present "$(last_words "$STATE/log")"
+            return 1
+        fi
+    fi
+    item directory "$BASE/$ID" "$_found" absent
+    drop_claim
+    prune_trees
+    note_end "$ENDING" || return 1
+    stop_guard
+    rm -rf "$STATE" || return 1
+    item state "$STATE" true absent
+    say "removed $ENDING"
+}
+
+remove_all() {
+    # Ids are plain words.
+    # shellcheck disable=SC2046
+    case $1 in
+    container) "$ENGINE" rm -f -v $(cat "$2") ;;
+    image) "$ENGINE" rmi -f $(cat "$2") ;;
+    volume) "$ENGINE" volume rm -f $(cat "$2") ;;
+    network)
+        "$ENGINE" network rm $(cat "$2") || {
+            # Endpoints that a daemon's death left behind keep a network; they are taken off by name.
+            while read -r _network; do
+                for _end in $("$ENGINE" network inspect -f '{{range $id, $end := .Containers}}{{$id}} {{end}}' "$_network" 2>/dev/null); do
+                    "$ENGINE" network disconnect -f "$_network" "$_end"
+                done
+                "$ENGINE" network rm "$_network"
+            done <"$2"
+        }
+        ;;
+    esac >"$STATE/log.$1" 2>&1 || :
+}
+
+# logs … now|follow TAIL [SERVICE]: what the services print, as the compose command shows it.
+logs() {
+    STATE=$BASE/.sbx/$ID
+    [ -s "$STATE/choice" ] || { echo "sandboxer: $ID is not on this host" >&2; exit 125; }
+    read -r _choice <"$STATE/choice"
+    pick_compose "$_choice"
+    case $1 in
+    follow) set -- -f --tail "$2" ${3:+"$3"} ;;
+    *) set -- --tail "$2" ${3:+"$3"} ;;
+    esac
+    [ "$FLAVOUR" = podman ] || set -- --no-color "$@"
+    compose logs "$@"
+}
+
+# teardown …
+teardown() {
+    IFS= read -r _choice || _choice=
+    begin
+    how_ended
+    # The engine that made it, unless the caller knows better.
+    if [ -z "$_choice" ] && [ -s "$STATE/choice" ]; then read -r _choice <"$STATE/choice" || _choice=; fi
+    pick_compose "$_choice"
+    ENDING=removed
+    remove || { finish; exit 4; }
+}
+
+# `ended HOW` if it ended by itself.
+how_ended() {
+    [ -r "$BASE/.sbx/ended" ] && awk -v id="$ID" '$1 == id { how = $4 } END { if (how != "") print "ended", how }' "$BASE/.sbx/ended"
+}
+
+# observe …: nothing is changed and nothing is waited for.
+observe() {
+    STATE=$BASE/.sbx/$ID
+    IFS= read -r _choice || _choice=
+    if [ -d "$STATE" ]; then
+        say "state present"
+        _left=$(seconds_left) && say "left $_left"
+        if guard_lives; then say "guard alive"; else say "guard dead"; fi
+    else
+        say "state absent"
+        how_ended
+    fi
+    if [ -d "$BASE/$ID" ]; then say "directory present"; else say "directory absent"; fi
+    pick_compose "$_choice"
+    "$ENGINE" ps -a --filter "label=$PROJECT_LABEL=$ID" --format '{{.State}}' >/dev/null 2>&1 || die unavailable "the container engine does not answer"
+    "$ENGINE" ps -a --filter "label=$PROJECT_LABEL=$ID" --format '{{.State}}' |
+        awk '{ all++ } $1 == "running" || $1 ~ /^Up/ { up++ } END { print "containers", up + 0, all + 0 }'
+    say seen
+}
+
+# deadline … SECONDS: later only.
+deadline() {
+    enter_base
+    [ -d "$STATE" ] || die not_found "$ID is not on this host"
+    open_gate
+    fence
+    [ ! -e "$STATE/expired" ] || die not_found "the time of $ID has passed"
+    _left=$(seconds_left) || _left=0
+    [ "$_left" -ge "$1" ] || set_deadline "$1"
+    shut_gate
+    start_guard
+    say "guard $(seconds_left)"
+}
+
+# inventory …: everything on this host that looks like a sandbox.
+inventory() {
+    IFS= read -r _choice || _choice=
+    pick_compose "$_choice"
+    # shellcheck disable=SC2016
+    _form='{{.ID}}|{{.Label "com.docker.compose.project"}}|{{.Label "dev.sandboxer.sandbox"}}|{{.Label "dev.sandboxer.installation"}}|{{.Label "dev.sandboxer.epoch"}}'
+    {
+        "$ENGINE" ps -a --no-trunc --format "container|$_form" &&
+            "$ENGINE" network ls --no-trunc --format "network|$_form" &&
+            "$ENGINE" volume ls --format "volume|{{.Name}}|${_form#*|}"
+    } >"${TMPDIR:-/tmp}/.sbx-inventory.$$" 2>/dev/null
+    _asked=$?
+    awk -F'|' '$3 ~ /^(sbx|e2e)-/ || $4 != "" { print "thing|" $0 }' "${TMPDIR:-/tmp}/.sbx-inventory.$$"
+    rm -f "${TMPDIR:-/tmp}/.sbx-inventory.$$"
+    [ "$_asked" = 0 ] || say "partial the container engine does not answer"
+    for _dir in "$BASE"/* "$BASE/.sbx"/sbx-*; do
+        [ -d "$_dir" ] || continue
+        _name=${_dir##*/}
+        _owner= _epoch=
+        if [ -s "$BASE/.sbx/$_name/owner" ]; then read -r _owner <"$BASE/.sbx/$_name/owner"; fi
+        if [ -s "$BASE/.sbx/$_name/epoch" ]; then read -r _epoch <"$BASE/.sbx/$_name/epoch"; fi
+        say "directory|$_name|$(($(date +%s) - $(stat -c %Y "$_dir")))|$_owner|$_epoch|$_dir"
+    done
+    say seen
+}
+
+# probe …: what the host is like and what it lacks.
+probe() {
+    IFS= read -r _choice || _choice=
+    mkdir -p "$BASE" 2>/dev/null
+    snapshot now
+    for _program in flock setsid timeout tar sha256sum nft nsenter ip awk bash; do
+        command -v "$_program" >/dev/null 2>&1 || say "lacks $_program"
+    done
+    if ! is_root; then say "lacks root"; fi
+    if logout_kills; then say "lacks guard"; fi
+    say "fact kernel $(uname -r)"
+    say "fact user $(id -un)"
+    (pick_compose "$_choice" && say "fact engine $ENGINE" && say "fact compose $FLAVOUR" &&
+        say "fact engine_version $("$ENGINE" version --format '{{.Server.Version}}' 2>/dev/null || "$ENGINE" version --format '{{.Version}}' 2>/dev/null)" &&
+        containers_count now)
+    say seen
+}
+
+VERB=$1
+BASE=$2
+ID=$3
+INSTALLATION=$4
+EPOCH=$5
+OPERATION=$6
+shift 6
+case $VERB in
+provision)
+    provision "$@"
+    ready "$5" "$6" "$3" "$7"
+    finish
+    ;;
+ready)
+    enter_base
+    pick_compose "$(IFS= read -r _choice && printf '%s' "$_choice")"
+    ready "$@"
+    ;;
+guard)
+    pick_compose "$(cat "$BASE/.sbx/$ID/choice" 2>/dev/null)"
+    guard
+    ;;
+teardown) teardown ;;
+observe) observe ;;
+logs) logs "$@" ;;
+deadline) deadline "$@" ;;
+inventory) inventory ;;
+probe) probe ;;
+*) die invalid "no verb $VERB" ;;
+esac

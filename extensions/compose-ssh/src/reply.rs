@@ -1,0 +1,207 @@
+//! What the program on the host answers: lines `key value…`. Hostile data: unknown lines are passed over, numbers that are
+//! none are unknown, and nothing of it is taken for a command.
+
+use std::net::Ipv4Addr;
+
+use sandboxer_extension::{ErrorKind, ExtensionError};
+use sandboxer_model::cleanup::{CleanupItem, Presence};
+use sandboxer_model::host::HostSnapshot;
+
+/// One attempt to reach what must not be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Probe {
+    /// From which service.
+    pub(crate) service: String,
+    /// What was tried.
+    pub(crate) target: String,
+    /// Where it is.
+    pub(crate) address: String,
+    /// Whether it was reached.
+    pub(crate) reached: bool,
+}
+
+/// Everything one call answered.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    /// `docker` or `podman`, and the generation of the compose command.
+    pub(crate) engine: Option<(String, String)>,
+    /// What the host does not have: names of programs, `root`, `guard`.
+    pub(crate) lacks: Vec<String>,
+    /// The block that was claimed.
+    pub(crate) subnet: Option<Ipv4Addr>,
+    /// What the host's resolver said.
+    pub(crate) names: Vec<(String, Ipv4Addr)>,
+    /// Whether the host has the tree; `None` when it did not say.
+    pub(crate) has_tree: Option<bool>,
+    /// What the engine says of every container.
+    pub(crate) inspected: Option<serde_json::Value>,
+    /// What was tried from inside.
+    pub(crate) probes: Vec<Probe>,
+    /// Seconds left on the guard's deadline.
+    pub(crate) guard: Option<u64>,
+    /// Whether a guard watches.
+    pub(crate) guarded: Option<bool>,
+    /// Login name on the host.
+    pub(crate) user: Option<String>,
+    /// Facts of a probe.
+    pub(crate) facts: Vec<(String, String)>,
+    /// The receipt of a removal.
+    pub(crate) items: Vec<CleanupItem>,
+    /// How the sandbox ended by itself.
+    pub(crate) ended: Option<String>,
+    /// Whether its state and its directory are there.
+    pub(crate) state: Option<bool>,
+    pub(crate) directory: Option<bool>,
+    /// Containers that run, and all of them.
+    pub(crate) containers: Option<(u64, u64)>,
+    /// Lines of an inventory.
+    pub(crate) things: Vec<String>,
+    /// Why an inventory is not whole.
+    pub(crate) partial: Option<String>,
+    /// The last word was said: `ready`, `removed`, `seen` or the deadline.
+    pub(crate) complete: bool,
+    failed: Option<(String, String)>,
+    before: String,
+    after: String,
+    now: String,
+}
+
+impl Reply {
+    /// Takes one line. Returns whether it was `go`: the program waits for us.
+    pub(crate) fn take(&mut self, line: &str) -> bool {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        let words: Vec<&str> = value.split_ascii_whitespace().collect();
+        match (key, words.as_slice()) {
+            ("go", _) => return true,
+            ("engine", [engine, flavour]) => self.engine = Some(((*engine).to_owned(), (*flavour).to_owned())),
+            ("lacks", [what]) => self.lacks.push((*what).to_owned()),
+            ("subnet", [block]) => self.subnet = block.parse().ok(),
+            ("name", [name, address]) => {
+                if let Ok(address) = address.parse() {
+                    self.names.push(((*name).to_owned(), address));
+                }
+            }
+            ("tree", [word]) => self.has_tree = Some(*word == "have"),
+            ("inspect", _) => self.inspected = serde_json::from_str(value).ok(),
+            ("probe", [service, target, address, outcome]) => self.probes.push(Probe {
+                service: (*service).to_owned(),
+                target: (*target).to_owned(),
+                address: (*address).to_owned(),
+                // Anything but a plain refusal counts as reached.
+                reached: *outcome != "refused",
+            }),
+            ("guard", ["alive"]) => self.guarded = Some(true),
+            ("guard", ["dead"]) => self.guarded = Some(false),
+            ("guard", [seconds]) => {
+                self.guard = seconds.parse().ok();
+                self.complete = true;
+            }
+            ("left", [seconds]) => self.guard = seconds.parse().ok(),
+            ("user", [user]) => self.user = Some((*user).to_owned()),
+            ("fact", [name, ..]) => {
+                let rest = value.split_once(' ').map_or("", |(_, rest)| rest);
+                self.facts.push(((*name).to_owned(), plain(rest)));
+            }
+            ("item", [kind, name, found, now, ..]) => self.items.push(CleanupItem {
+                kind: (*kind).to_owned(),
+                name: plain(name),
+                found: *found == "true",
+                now: presence(now),
+                detail: plain(value.splitn(5, ' ').nth(4).unwrap_or("").trim()),
+            }),
+            ("ended", [how]) => self.ended = Some((*how).to_owned()),
+            ("state", [word]) => self.state = Some(*word == "present"),
+            ("directory", [word]) => self.directory = Some(*word == "present"),
+            ("containers", [up, all]) => self.containers = up.parse().ok().zip(all.parse().ok()),
+            ("before", _) => push(&mut self.before, value),
+            ("after", _) => push(&mut self.after, value),
+            ("now", _) => push(&mut self.now, value),
+            ("partial", _) => self.partial = Some(plain(value)),
+            ("ready" | "removed" | "seen", _) => self.complete = true,
+            ("fail", [kind, ..]) => {
+                let message = value.split_once(' ').map_or("", |(_, message)| message);
+                self.failed = Some(((*kind).to_owned(), plain(message)));
+            }
+            _ if line.starts_with("thing|") || line.starts_with("directory|") => self.things.push(plain(line)),
+            _ => {}
+        }
+        false
+    }
+
+    /// What the program said of its own failure; `None` when it did not fail.
+    pub(crate) fn failure(&self) -> Option<ExtensionError> {
+        let (kind, message) = self.failed.as_ref()?;
+        let kind: ErrorKind =
+            serde_json::from_value(serde_json::Value::String(kind.clone())).unwrap_or(ErrorKind::Failed);
+        Some(ExtensionError::new(kind, message.clone()))
+    }
+
+    /// The host before and after.
+    pub(crate) fn before_and_after(&self) -> (HostSnapshot, HostSnapshot) {
+        (
+            sandboxer_host::snapshot::parse(&self.before),
+            sandboxer_host::snapshot::parse(&self.after),
+        )
+    }
+
+    /// The host as a probe saw it.
+    pub(crate) fn snapshot(&self) -> HostSnapshot {
+        sandboxer_host::snapshot::parse(&self.now)
+    }
+}
+
+fn push(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+fn presence(word: &str) -> Presence {
+    match word {
+        "absent" => Presence::Absent,
+        "present" => Presence::Present,
+        _ => Presence::Unknown,
+    }
+}
+
+/// Without what a terminal would act on.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(2000).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Reply {
+        let mut reply = Reply::default();
+        for line in text.lines() {
+            reply.take(line);
+        }
+        reply
+    }
+
+    #[test]
+    fn an_answer_without_its_last_word_is_not_complete() {
+        assert!(!read("engine docker v2\nsubnet 10.64.0.0").complete);
+        assert!(read("item container - false absent\nremoved removed").complete);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_unknown_never_good() {
+        let reply = read(
+            "probe web public 1.2.3.4:5 what\nitem network a true gone x\nguard soon\nsubnet 300.1.1.1\nfail odd \u{1b}[31mno",
+        );
+        assert!(reply.probes[0].reached);
+        assert_eq!(reply.items[0].now, Presence::Unknown);
+        assert_eq!(reply.subnet, None);
+        let failure = reply.failure().expect("failed");
+        assert_eq!((failure.kind, failure.message.as_str()), (ErrorKind::Failed, "[31mno"));
+    }
+
+    #[test]
+    fn a_receipt_keeps_why() {
+        let reply = read("item directory /tmp/x/sbx-1 true present rm: cannot remove");
+        assert_eq!(reply.items[0].detail, "rm: cannot remove");
+        assert!(reply.items[0].found);
+    }
+}

@@ -1,0 +1,8 @@
+//! What a stranger's Compose file can ask for, and what it cannot.
+
+#![expect(clippy::disallowed_methods, reason = "tests make files and read the clock")]
+
+mod compared;
+mod hostile;
+mod ordinary;
+mod support;
