@@ -70,7 +70,7 @@ fn a_late_effect_is_seen() {
 fn books_that_do_not_add_up_are_seen() {
     let tampered = |promise: &str, tamper: &dyn Fn(&mut Read)| {
         block_on(async {
-            let lab = Lab::new();
+            let lab = Lab::hosted();
             lab.make("profile.fake").await;
             let id = lab.make("profile.fake").await;
             let process = lab.start().await;
@@ -104,5 +104,10 @@ fn books_that_do_not_add_up_are_seen() {
     tampered("P11", &|read| {
         read.events.retain(|event| event.kind != "state.provisioning")
     });
+    tampered("P12", &|read| read.reservations.clear());
+    tampered("P12", &|read| {
+        read.reservations[0].0 = read.sandboxes[1].sandbox_id.clone()
+    });
+    tampered("P12", &|read| read.reservations[0].1.host = "beta".to_owned());
     tampered("P13", &|read| read.sandboxes[1].reason = None);
 }

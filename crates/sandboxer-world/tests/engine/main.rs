@@ -4,6 +4,7 @@
 mod checker;
 mod crash;
 mod fail;
+mod hosts;
 mod lab;
 mod oddities;
 mod races;
