@@ -15,5 +15,6 @@ mod deadline;
 mod egress;
 mod flavours;
 mod lab;
+mod machines;
 mod stack;
 mod validator;
