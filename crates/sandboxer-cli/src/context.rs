@@ -11,8 +11,8 @@ use extension_vm_packer::VmPackerExtension;
 use sandboxer_engine::api::Recovered;
 use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::{Engine, Ports, Settings};
-use sandboxer_extension::{Extension, Registry};
 use sandboxer_extension::port::{Clock, SystemClock, SystemIds};
+use sandboxer_extension::{Extension, Registry};
 use sandboxer_host::{LocalExec, ProcessTable, SshSettings};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_store::Store;
@@ -159,7 +159,9 @@ impl Context {
         let machines = VmPackerExtension::new(extension_vm_packer::Settings {
             ssh: Arc::clone(&compose.ssh),
             data_dir: self.data_dir.clone(),
-            tunnel_port: env::VM_TUNNEL_PORT.get().map(|port| port.to_string_lossy().into_owned()),
+            tunnel_port: env::VM_TUNNEL_PORT
+                .get()
+                .map(|port| port.to_string_lossy().into_owned()),
             exec: Arc::new(LocalExec),
             clock: Arc::clone(&self.clock),
         });

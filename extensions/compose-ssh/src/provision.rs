@@ -12,14 +12,14 @@ use sandboxer_model::profile::{Trust, WorkspaceAccess};
 
 use crate::config::{COMPOSE_FILES, Config};
 use crate::extension::{BASE_DIR, Settings};
-use sandboxer_host::reply::cut_short;
 use crate::inventory::lack;
 use crate::network::{self, BLOCK_PREFIX, Leaves};
 use crate::plan::{Plan, ReadyWords, targets_under_deny};
 use crate::policy::{self, Stack};
 use crate::program::program;
-use sandboxer_host::reply::Reply;
 use crate::report;
+use sandboxer_host::reply::Reply;
+use sandboxer_host::reply::cut_short;
 
 /// What is known before any host is asked.
 struct Prepared {

@@ -37,7 +37,11 @@ fn text() -> &'static str {
 pub(crate) fn program(verb: &str, id: &str, call: &Call, more: Vec<String>) -> Program {
     let operation = call.operation_id.as_ref().map_or("none", |id| id.as_str());
     let mut words: Vec<String> = [verb, WORKSPACE_BASE, id].map(str::to_owned).to_vec();
-    words.extend([call.installation_id.to_string(), call.epoch.0.to_string(), operation.to_owned()]);
+    words.extend([
+        call.installation_id.to_string(),
+        call.epoch.0.to_string(),
+        operation.to_owned(),
+    ]);
     words.extend(more);
     Program {
         text: Cow::Borrowed(text()),
@@ -67,14 +71,18 @@ pub(crate) async fn provision(
         Some(repo) => {
             let scanned = tokio::task::spawn_blocking(move || tree::Tree::scan(&repo, tree::Limits::default())).await;
             let scanned = scanned.map_err(|error| {
-                ExtensionError::new(ErrorKind::Failed, format!("looking at the repository ended early: {error}"))
+                ExtensionError::new(
+                    ErrorKind::Failed,
+                    format!("looking at the repository ended early: {error}"),
+                )
             })?;
             Some(scanned?)
         }
     };
-    let about = tree
-        .as_ref()
-        .map_or_else(|| "- 0\n".to_owned(), |tree| format!("{} {}\n", tree.digest(), tree.byte_len()));
+    let about = tree.as_ref().map_or_else(
+        || "- 0\n".to_owned(),
+        |tree| format!("{} {}\n", tree.digest(), tree.byte_len()),
+    );
     talk.send(about.as_bytes()).await?;
     let mut reply = Reply::default();
     let mut may_answer = false;

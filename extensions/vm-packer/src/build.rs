@@ -26,7 +26,9 @@ pub(crate) fn directory(data_dir: &Path, id: &str) -> PathBuf {
 
 /// The command line of Packer, for a template that lies in `directory`.
 pub(crate) fn command_line(inputs: &BTreeMap<String, String>, template: &str) -> Vec<String> {
-    let mut argv: Vec<String> = ["packer", "build", "-color=false", "-on-error=cleanup"].map(str::to_owned).to_vec();
+    let mut argv: Vec<String> = ["packer", "build", "-color=false", "-on-error=cleanup"]
+        .map(str::to_owned)
+        .to_vec();
     if let Some(name) = inputs.get("vm_name") {
         argv.extend(["-var".to_owned(), format!("vm_name={name}")]);
     }
@@ -43,8 +45,12 @@ pub(crate) fn command_line(inputs: &BTreeMap<String, String>, template: &str) ->
 fn template(directory: &Path) -> Result<String, ExtensionError> {
     let mut json = Vec::new();
     let mut hcl = false;
-    let entries = std::fs::read_dir(directory)
-        .map_err(|error| ExtensionError::new(ErrorKind::Invalid, format!("cannot read {}: {error}", directory.display())))?;
+    let entries = std::fs::read_dir(directory).map_err(|error| {
+        ExtensionError::new(
+            ErrorKind::Invalid,
+            format!("cannot read {}: {error}", directory.display()),
+        )
+    })?;
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         hcl |= name.ends_with(".pkr.hcl");
@@ -58,11 +64,18 @@ fn template(directory: &Path) -> Result<String, ExtensionError> {
         ([only], false) => Ok(only.clone()),
         ([], false) => Err(ExtensionError::new(
             ErrorKind::Invalid,
-            format!("{} holds no Packer template: no .json and no .pkr.hcl", directory.display()),
+            format!(
+                "{} holds no Packer template: no .json and no .pkr.hcl",
+                directory.display()
+            ),
         )),
         (several, false) => Err(ExtensionError::new(
             ErrorKind::Invalid,
-            format!("{} holds several templates: {}", directory.display(), several.join(", ")),
+            format!(
+                "{} holds several templates: {}",
+                directory.display(),
+                several.join(", ")
+            ),
         )
         .hint("pass a directory with one")),
     }
@@ -94,7 +107,11 @@ pub(crate) async fn provision(
     if done.is_file() {
         return Ok(handle);
     }
-    let from = request.inputs.get("packer_template").map(PathBuf::from).unwrap_or_default();
+    let from = request
+        .inputs
+        .get("packer_template")
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let work = directory.join("template");
     copy(&from, &work).await?;
     let argv = command_line(&request.inputs, &template(&work)?);
@@ -148,7 +165,10 @@ async fn copy(from: &Path, to: &Path) -> Result<(), ExtensionError> {
     });
     match copied.await {
         Ok(outcome) => Ok(outcome?),
-        Err(error) => Err(ExtensionError::new(ErrorKind::Failed, format!("copying the template ended early: {error}"))),
+        Err(error) => Err(ExtensionError::new(
+            ErrorKind::Failed,
+            format!("copying the template ended early: {error}"),
+        )),
     }
 }
 
@@ -189,7 +209,10 @@ pub(crate) fn remove(data_dir: &Path, id: &str) -> CleanupReport {
     let failed = std::fs::remove_dir_all(&directory).err();
     let now = match (directory.try_exists(), failed) {
         (Ok(false), _) => (Presence::Absent, String::new()),
-        (Ok(true), failed) => (Presence::Present, failed.map(|error| error.to_string()).unwrap_or_default()),
+        (Ok(true), failed) => (
+            Presence::Present,
+            failed.map(|error| error.to_string()).unwrap_or_default(),
+        ),
         (Err(error), _) => (Presence::Unknown, error.to_string()),
     };
     CleanupReport::new(vec![CleanupItem {

@@ -132,6 +132,9 @@ mod tests {
         assert_eq!(machine(&inputs(&[("ssh_target", "me@vm:22")]), Some("1")), "me@vm:22");
         assert_eq!(machine(&inputs(&[("vm", "x")]), None), "build@localhost:12222");
         assert_eq!(machine(&inputs(&[("tunnel_port", "9")]), None), "build@localhost:9");
-        assert_eq!(machine(&inputs(&[("tunnel_port", "9")]), Some("8")), "build@localhost:8");
+        assert_eq!(
+            machine(&inputs(&[("tunnel_port", "9")]), Some("8")),
+            "build@localhost:8"
+        );
     }
 }

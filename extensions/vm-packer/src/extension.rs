@@ -69,12 +69,20 @@ impl VmPackerExtension {
     }
 
     fn keep(&self, id: &SandboxId, ready: Ready) {
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), ready);
+        self.fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone(), ready);
     }
 
     async fn ask(&self, verb: &str, call: &Call, target: &Target, words: Vec<String>) -> Result<Reply, ExtensionError> {
         let machine = self.machine(target.host.as_deref())?;
-        ask(&machine, attach::program(verb, target.sandbox_id.as_str(), call, words), Vec::new()).await
+        ask(
+            &machine,
+            attach::program(verb, target.sandbox_id.as_str(), call, words),
+            Vec::new(),
+        )
+        .await
     }
 }
 
@@ -130,14 +138,17 @@ impl Extension for VmPackerExtension {
     }
 
     async fn wait_ready(&self, call: &Call, target: &Target) -> Result<Ready, ExtensionError> {
-        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(&target.sandbox_id);
+        let fresh = self
+            .fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&target.sandbox_id);
         if let Some(ready) = fresh {
             return Ok(ready);
         }
-        let handle = target
-            .handle
-            .as_ref()
-            .ok_or_else(|| ExtensionError::new(ErrorKind::NotFound, format!("{} was never finished", target.sandbox_id)))?;
+        let handle = target.handle.as_ref().ok_or_else(|| {
+            ExtensionError::new(ErrorKind::NotFound, format!("{} was never finished", target.sandbox_id))
+        })?;
         if is_build(target) {
             return Ok(build::ready(handle));
         }
@@ -147,7 +158,12 @@ impl Extension for VmPackerExtension {
         if !reply.complete {
             return Err(cut_short("becoming ready", &machine));
         }
-        Ok(attach::ready(&machine, self.settings.clock.as_ref(), target.sandbox_id.as_str(), &reply))
+        Ok(attach::ready(
+            &machine,
+            self.settings.clock.as_ref(),
+            target.sandbox_id.as_str(),
+            &reply,
+        ))
     }
 
     async fn teardown(&self, call: &Call, target: &Target) -> Result<Removal, ExtensionError> {
@@ -189,7 +205,9 @@ impl Extension for VmPackerExtension {
                     presence: if there { Presence::Present } else { Presence::Absent },
                     usable: Some(reply.directory == Some(true)),
                     ended: (!there && reply.ended.as_deref() == Some("deadline")).then_some(Ended::Deadline),
-                    detail: reply.guard.map_or_else(String::new, |left| format!("its guard ends it in {left} s")),
+                    detail: reply
+                        .guard
+                        .map_or_else(String::new, |left| format!("its guard ends it in {left} s")),
                 }
             }
             Ok(_) => unknown("the machine's answer broke off".to_owned()),
@@ -206,7 +224,12 @@ impl Extension for VmPackerExtension {
     async fn inventory_at(&self, call: &Call, host: &str) -> Inventory {
         let asked = async {
             let machine = self.machine(Some(host))?;
-            ask(&machine, attach::program("inventory", "nobody", call, Vec::new()), Vec::new()).await
+            ask(
+                &machine,
+                attach::program("inventory", "nobody", call, Vec::new()),
+                Vec::new(),
+            )
+            .await
         };
         match asked.await {
             Ok(reply) if reply.complete => {
@@ -232,11 +255,20 @@ impl Extension for VmPackerExtension {
         }
     }
 
-    async fn exec(&self, _: &Call, target: &Target, request: ExecRequest) -> Result<Box<dyn ExecSession>, ExtensionError> {
+    async fn exec(
+        &self,
+        _: &Call,
+        target: &Target,
+        request: ExecRequest,
+    ) -> Result<Box<dyn ExecSession>, ExtensionError> {
         if is_build(target) {
             return Err(ExtensionError::unsupported("ext.vm-packer", "exec").hint("an image is built, nothing runs"));
         }
-        session::start(&self.machine(target.host.as_deref())?, target.sandbox_id.as_str(), request)
+        session::start(
+            &self.machine(target.host.as_deref())?,
+            target.sandbox_id.as_str(),
+            request,
+        )
     }
 
     async fn set_deadline(&self, call: &Call, target: &Target, deadline: Timestamp) -> Result<(), ExtensionError> {
@@ -246,7 +278,11 @@ impl Extension for VmPackerExtension {
         let left = deadline.duration_since(self.settings.clock.now());
         let seconds = left.as_secs().max(0) + i64::from(left.subsec_nanos() > 0);
         let machine = self.machine(target.host.as_deref())?;
-        match self.ask("deadline", call, target, vec![seconds.to_string()]).await?.guard {
+        match self
+            .ask("deadline", call, target, vec![seconds.to_string()])
+            .await?
+            .guard
+        {
             Some(_) => Ok(()),
             None => Err(cut_short("moving the deadline", &machine)),
         }

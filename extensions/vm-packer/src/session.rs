@@ -27,7 +27,10 @@ pub(crate) fn start(machine: &Machine, id: &str, request: ExecRequest) -> Result
             .hint("log in with ssh: see `sandboxer reachability show`"));
     };
     if let Some(service) = request.service {
-        return Err(ExtensionError::new(ErrorKind::Invalid, format!("a workspace has no service `{service}`")));
+        return Err(ExtensionError::new(
+            ErrorKind::Invalid,
+            format!("a workspace has no service `{service}`"),
+        ));
     }
     let program = Program {
         text: Cow::Borrowed(TEXT),
@@ -35,8 +38,16 @@ pub(crate) fn start(machine: &Machine, id: &str, request: ExecRequest) -> Result
         timeout: Duration::ZERO,
         output_cap: 0,
     };
-    let mut argv = vec![request.cwd.unwrap_or_default().into_bytes(), request.env.len().to_string().into_bytes()];
-    argv.extend(request.env.into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()));
+    let mut argv = vec![
+        request.cwd.unwrap_or_default().into_bytes(),
+        request.env.len().to_string().into_bytes(),
+    ];
+    argv.extend(
+        request
+            .env
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}").into_bytes()),
+    );
     argv.extend(request.argv);
     let io = AttachIo {
         stdin,
