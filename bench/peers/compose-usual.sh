@@ -6,7 +6,6 @@ case $1 in
     create)
         ssh -F "$CONFIG" "$HOST" "mkdir -p bench/$NAME"
         rsync -a -e "ssh -F $CONFIG" "$REPO/" "$HOST:bench/$NAME/"
-        ssh -F "$CONFIG" "$HOST" "cd bench/$NAME && docker compose -p $NAME build -q"
         ssh -F "$CONFIG" "$HOST" "cd bench/$NAME && docker compose -p $NAME up -d --wait >log 2>&1 || { cat log >&2; exit 1; }"
         ssh -F "$CONFIG" "$HOST" "cd bench/$NAME && docker compose -p $NAME ps" >/dev/null
         ;;

@@ -114,10 +114,10 @@ impl Report {
         self.write_ratios(out)?;
         self.write_budget(out)?;
         self.write_memory(out)?;
+        writeln!(out, "\nProcesses left behind: {}.", self.left)?;
         if let Some(stacks) = &self.stacks {
             writeln!(out, "\n{}", stacks.render().trim_end())?;
         }
-        writeln!(out, "\nProcesses left behind: {}.", self.left)?;
         writeln!(
             out,
             "\n## Commands\n\n`$BENCH` is the folder of the run, on the disk named above.\n"
