@@ -61,6 +61,30 @@ pub(crate) const BASE_DIR: Variable = Variable {
     help: "directory on hosts that sandboxes live in",
     default: "`/tmp/sandboxer`",
 };
+/// Signs our key before each connection.
+const CERT_COMMAND: Variable = Variable {
+    name: "SANDBOXER_CERT_COMMAND",
+    help: "shell command that prints an SSH certificate for the key of SANDBOXER_SSH_KEY, run before it is needed",
+    default: "no certificate",
+};
+/// Where tunnels are configured.
+const BRIDGE_CONFIG: Variable = Variable {
+    name: "BRIDGE_CONFIG",
+    help: "configuration file of the tunnels that sandboxes are reached through",
+    default: "`$HOME/.config/bridge/tunnels.yaml`",
+};
+/// Local port of the tunnel to a host.
+const TUNNEL_PORT: Variable = Variable {
+    name: "SANDBOXER_TUNNEL_PORT",
+    help: "local port of the tunnel to the host of a sandbox",
+    default: "no tunnel",
+};
+/// Local port of the tunnel to a virtual machine.
+const VM_TUNNEL_PORT: Variable = Variable {
+    name: "SANDBOXER_VM_TUNNEL_PORT",
+    help: "local port of the tunnel to a build machine",
+    default: "12222",
+};
 /// Base of the data directory.
 pub(crate) const XDG_DATA_HOME: Variable = Variable {
     name: "XDG_DATA_HOME",
@@ -113,6 +137,10 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &SSH_CONFIG,
     &COMPOSE_CMD,
     &BASE_DIR,
+    &CERT_COMMAND,
+    &BRIDGE_CONFIG,
+    &TUNNEL_PORT,
+    &VM_TUNNEL_PORT,
     &XDG_DATA_HOME,
     &XDG_CONFIG_HOME,
     &HOME,

@@ -12,6 +12,7 @@ mod talk;
 pub use attach::{AttachIo, Attached, Terminal};
 pub use error::{MachineError, MachineErrorKind};
 pub use ssh::SshSettings;
+pub(crate) use ssh::pins;
 pub use talk::Talk;
 
 use std::borrow::Cow;
