@@ -14,5 +14,6 @@ mod deadline;
 mod egress;
 mod flavours;
 mod lab;
+mod registry;
 mod stack;
 mod validator;
