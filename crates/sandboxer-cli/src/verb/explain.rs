@@ -5,7 +5,7 @@ use sandboxer_model::error::UserError;
 use sandboxer_model::isolation::MechanismState;
 use sandboxer_model::reachability::Reachability;
 
-use super::create::limit_row;
+use super::create::{limit_row, of_candidate};
 use crate::context::{Context, Format};
 use crate::output::color::Paint;
 use crate::output::{human, json, sandbox};
@@ -109,7 +109,7 @@ fn backend(page: &mut Page, explanation: &Explanation) {
         } else {
             page.paint.dim("ruled out")
         };
-        page.line(&candidate.extension_id, &format!("{verdict}: {}", candidate.reason));
+        page.line(&of_candidate(candidate), &format!("{verdict}: {}", candidate.reason));
     }
 }
 

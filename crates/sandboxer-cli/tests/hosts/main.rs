@@ -16,5 +16,6 @@ mod egress;
 mod flavours;
 mod lab;
 mod machines;
+mod registry;
 mod stack;
 mod validator;
