@@ -181,7 +181,9 @@ impl Context {
             config_file: path(&env::SSH_CONFIG),
             user: env::SSH_USER.get().map(|user| user.to_string_lossy().into_owned()),
             key: path(&env::SSH_KEY),
-            cert_command: env::CERT_COMMAND.get().map(|command| command.to_string_lossy().into_owned()),
+            cert_command: env::CERT_COMMAND
+                .get()
+                .map(|command| command.to_string_lossy().into_owned()),
             connect_timeout: CONNECT_TIMEOUT,
             state_dir: self.data_dir.join("ssh"),
         }

@@ -74,13 +74,13 @@ pub(crate) const BASE_DIR: Variable = Variable {
     default: "`/tmp/sandboxer`",
 };
 /// Where tunnels are configured.
-const BRIDGE_CONFIG: Variable = Variable {
+pub(crate) const BRIDGE_CONFIG: Variable = Variable {
     name: "BRIDGE_CONFIG",
     help: "configuration file of the tunnels that sandboxes are reached through",
     default: "`$HOME/.config/bridge/tunnels.yaml`",
 };
 /// Local port of the tunnel to a host.
-const TUNNEL_PORT: Variable = Variable {
+pub(crate) const TUNNEL_PORT: Variable = Variable {
     name: "SANDBOXER_TUNNEL_PORT",
     help: "local port of the tunnel to the host of a sandbox",
     default: "no tunnel",

@@ -35,6 +35,8 @@ pub(crate) fn ways(reachability: &Reachability) -> Vec<(String, String)> {
         ("directory", &reachability.remote_dir),
         ("compose project", &reachability.compose_project),
         ("tunnel", &reachability.tunnel),
+        ("tunnel name", &reachability.tunnel_name),
+        ("tunnel is", &reachability.tunnel_status),
         ("tunnel by", &reachability.tunnel_via),
         ("identity by", &reachability.identity),
     ];
