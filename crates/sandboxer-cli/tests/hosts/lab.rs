@@ -150,8 +150,9 @@ impl Lab {
 }
 
 fn is_kept(base: &str, line: &str) -> bool {
-    // Native sandboxes of other tests have their control groups beside everybody's.
-    if line.starts_with("cgroup ") && line.contains("/sandboxer") {
+    // Native sandboxes and machines of other tests have their control groups beside everybody's.
+    let of_others = line.contains("/sandboxer") || (line.contains("sbx-testbed-") && !line.contains("/docker/"));
+    if line.starts_with("cgroup ") && of_others {
         return true;
     }
     // The engine's own, from the first container with the host's network on.

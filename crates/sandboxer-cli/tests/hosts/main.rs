@@ -2,6 +2,7 @@
 //! namespaces of their own. What is claimed of hosts is tried here.
 #![expect(
     clippy::disallowed_methods,
+    clippy::expect_used,
     reason = "tests start the real program and keep their own time"
 )]
 

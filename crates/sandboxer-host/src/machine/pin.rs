@@ -88,7 +88,6 @@ pub fn shown_keys(address: &HostAddress, settings: &SshSettings) -> Result<Vec<S
 ///
 /// # Errors
 /// It cannot be written.
-#[expect(clippy::disallowed_methods, reason = "this is a port")]
 pub fn pin(keys: &[ShownKey], settings: &SshSettings) -> Result<(), MachineError> {
     cert::make_private(&settings.state_dir)?;
     let file = ssh::pins(settings);

@@ -129,25 +129,23 @@ fn forbidden(text: &str) -> Option<&'static str> {
         let first = words.next();
         let first = if first == Some("onbuild") { words.next() } else { first };
         match first {
-            Some("add") => {
-                if words
-                    .any(|word| word.contains("://") || word.trim_start_matches(['[', '"', ' ']).starts_with("git@"))
-                {
-                    return Some(
-                        "has `ADD` fetch from elsewhere: the engine would call an address of the file's choosing",
-                    );
-                }
+            Some("add")
+                if words.any(|word| {
+                    word.contains("://") || word.trim_start_matches(['[', '"', ' ']).starts_with("git@")
+                }) =>
+            {
+                return Some("has `ADD` fetch from elsewhere: the engine would call an address of the file's choosing");
             }
-            Some("run") => {
+            Some("run")
                 if words.take_while(|word| word.starts_with("--")).any(|flag| {
                     flag.starts_with("--security")
                         || flag.starts_with("--network")
                         || flag.starts_with("--device")
                         || (flag.starts_with("--mount")
                             && !(flag.contains("type=cache") || flag.contains("type=tmpfs")))
-                }) {
-                    return Some("has `RUN` ask for more than a build gets");
-                }
+                }) =>
+            {
+                return Some("has `RUN` ask for more than a build gets");
             }
             _ => {}
         }

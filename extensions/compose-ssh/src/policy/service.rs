@@ -95,8 +95,10 @@ pub(super) fn reason(key: &str) -> Option<&'static str> {
 /// Reads one service.
 pub(super) fn service(at: &At<'_>, name: &str, tag: &str, project: Option<(&Project, &Path)>) -> Option<Service> {
     let mut fields = at.fields()?;
-    let mut service = Service::default();
-    service.image = fields.take("image").and_then(|image| value::image(&image));
+    let mut service = Service {
+        image: fields.take("image").and_then(|image| value::image(&image)),
+        ..Service::default()
+    };
     if let Some(build) = fields.take("build") {
         service.build = build::build(&build, name, tag.to_owned(), project);
     }

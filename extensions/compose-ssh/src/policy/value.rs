@@ -49,7 +49,7 @@ fn milliseconds(text: &str) -> Option<u64> {
 
 /// A duration as every Compose reads it: the first generation makes a whole number only of whole seconds.
 pub(super) fn written(milliseconds: u64) -> String {
-    if milliseconds % 1000 == 0 {
+    if milliseconds.is_multiple_of(1000) {
         format!("{}s", milliseconds / 1000)
     } else {
         format!("{milliseconds}ms")
