@@ -88,6 +88,9 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::Reachability { verb } => wait_for(verb::reachability::reachability(context, verb)),
         Verb::Label(args) => wait_for(verb::label::label(context, args)),
         Verb::Events(args) => wait_for(verb::events::events(context, args.id.as_deref())),
+        Verb::Hosts { verb } => wait_for(verb::hosts::hosts(context, verb)),
+        Verb::Inspect { verb } => wait_for(verb::inspect::inspect(context, verb)),
+        Verb::ReapStale(args) => wait_for(verb::reap_stale::reap_stale(context, args)),
         Verb::Doctor => verb::doctor::doctor(context),
     }
 }

@@ -1,10 +1,14 @@
 //! The command line: what can be written, and its help. Parsing only; values with rules of their own (durations,
 //! labels, states) stay text here, so that a wrong one is answered in the same shape as every other error.
 
+mod hosts;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use hosts::{AddHostArgs, HostsVerb, InspectVerb, ProbeArgs, ReapStaleArgs, StaleArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -169,6 +173,27 @@ Examples:
         #[command(subcommand)]
         verb: ExtensionsVerb,
     },
+    /// The machines sandboxes are put on
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Hosts {
+        #[command(subcommand)]
+        verb: HostsVerb,
+    },
+    /// Look at hosts: how they are, and what is left over there
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Inspect {
+        #[command(subcommand)]
+        verb: InspectVerb,
+    },
+    /// Show what is left over on hosts, or remove it with proof
+    #[command(after_help = "\
+Only what bears the mark of this installation and the name of a sandbox that is gone is removed, and
+only if a second look still finds it. What belongs to others is shown and never touched.
+
+Examples:
+  sandboxer reap-stale
+  sandboxer reap-stale --apply --older-than 48")]
+    ReapStale(ReapStaleArgs),
     /// Say what this machine can enforce, and how to fix what it cannot
     #[command(after_help = "Example:\n  sandboxer doctor")]
     Doctor,

@@ -24,7 +24,7 @@ use crate::output::progress::{Reporter, Style};
 use crate::output::timings::Timings;
 
 /// How long reaching a host may take: a handshake takes less than a second, a lost packet three.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,10 +174,24 @@ impl Context {
         Ok(registry)
     }
 
+    /// How hosts are reached.
+    pub(crate) fn ssh_settings(&self) -> SshSettings {
+        let path = |variable: &env::Variable| variable.get().map(|value| self.working_dir.join(value));
+        SshSettings {
+            config_file: path(&env::SSH_CONFIG),
+            user: env::SSH_USER.get().map(|user| user.to_string_lossy().into_owned()),
+            key: path(&env::SSH_KEY),
+            cert_command: env::CERT_COMMAND
+                .get()
+                .map(|command| command.to_string_lossy().into_owned()),
+            connect_timeout: CONNECT_TIMEOUT,
+            state_dir: self.data_dir.join("ssh"),
+        }
+    }
+
     /// How hosts are reached and used.
     fn compose_settings(&self) -> Result<extension_compose_ssh::Settings, UserError> {
         let text = |variable: &env::Variable| variable.get().map(|value| value.to_string_lossy().into_owned());
-        let path = |variable: &env::Variable| variable.get().map(|value| self.working_dir.join(value));
         let base_dir = text(&env::BASE_DIR).unwrap_or_else(|| "/tmp/sandboxer".to_owned());
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/-".contains(&b);
         if !base_dir.starts_with('/') || base_dir.len() > 200 || !base_dir.bytes().all(plain) {
@@ -186,14 +200,7 @@ impl Context {
             return Err(UserError::new(ErrorCode::InvalidInput, what));
         }
         Ok(extension_compose_ssh::Settings {
-            ssh: Arc::new(SshSettings {
-                config_file: path(&env::SSH_CONFIG),
-                user: text(&env::SSH_USER),
-                key: path(&env::SSH_KEY),
-                cert_command: text(&env::CERT_COMMAND),
-                connect_timeout: CONNECT_TIMEOUT,
-                state_dir: self.data_dir.join("ssh"),
-            }),
+            ssh: Arc::new(self.ssh_settings()),
             base_dir: base_dir.trim_end_matches('/').to_owned(),
             compose_command: text(&env::COMPOSE_CMD),
             clock: Arc::clone(&self.clock),

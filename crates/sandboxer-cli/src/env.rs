@@ -73,6 +73,18 @@ pub(crate) const BASE_DIR: Variable = Variable {
     help: "directory on hosts that sandboxes live in",
     default: "`/tmp/sandboxer`",
 };
+/// Where tunnels are configured.
+pub(crate) const BRIDGE_CONFIG: Variable = Variable {
+    name: "BRIDGE_CONFIG",
+    help: "configuration file of the tunnels that sandboxes are reached through",
+    default: "`$HOME/.config/bridge/tunnels.yaml`",
+};
+/// Local port of the tunnel to a host.
+pub(crate) const TUNNEL_PORT: Variable = Variable {
+    name: "SANDBOXER_TUNNEL_PORT",
+    help: "local port of the tunnel to the host of a sandbox",
+    default: "no tunnel",
+};
 /// Base of the data directory.
 pub(crate) const XDG_DATA_HOME: Variable = Variable {
     name: "XDG_DATA_HOME",
@@ -126,6 +138,8 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &SSH_CONFIG,
     &COMPOSE_CMD,
     &BASE_DIR,
+    &BRIDGE_CONFIG,
+    &TUNNEL_PORT,
     &VM_TUNNEL_PORT,
     &XDG_DATA_HOME,
     &XDG_CONFIG_HOME,

@@ -6,6 +6,7 @@ mod context;
 mod env;
 mod error;
 mod fast;
+mod host_keys;
 mod interrupt;
 mod output;
 mod terminal;

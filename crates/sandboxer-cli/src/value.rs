@@ -110,6 +110,59 @@ pub(crate) fn time(option: &str, text: &str) -> Result<Timestamp, UserError> {
     })
 }
 
+/// A whole number that is not zero.
+///
+/// # Errors
+/// It is not one, or larger than anything a host has.
+pub(crate) fn count(option: &str, text: &str) -> Result<u64, UserError> {
+    const MOST: u64 = 1_000_000_000;
+    match text.parse::<u64>() {
+        Ok(count) if (1..=MOST).contains(&count) && text.bytes().all(|b| b.is_ascii_digit()) => Ok(count),
+        _ => Err(UserError::new(
+            ErrorCode::InvalidInput,
+            format!("`{option} {}` is not a whole number from 1 to {MOST}", shortened(text)),
+        )
+        .hint("leave it out if it is not to be counted")),
+    }
+}
+
+/// A number of processors with at most three decimal places, as thousandths.
+///
+/// # Errors
+/// It is not one.
+pub(crate) fn thousandths(option: &str, text: &str) -> Result<u64, UserError> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let milli = match format!("{part:0<3}").parse::<u64>() {
+        Ok(part_milli) if !whole.is_empty() && whole.len() <= 6 && digits(whole) && digits(part) && part.len() <= 3 => {
+            whole.parse::<u64>().ok().map(|whole| whole * 1000 + part_milli)
+        }
+        _ => None,
+    };
+    milli.filter(|milli| *milli > 0).ok_or_else(|| {
+        UserError::new(
+            ErrorCode::InvalidInput,
+            format!("`{option} {}` is not a number of processors", shortened(text)),
+        )
+        .hint("write for example 4 or 2.5")
+    })
+}
+
+/// A number of hours.
+///
+/// # Errors
+/// It is not one.
+pub(crate) fn hours(option: &str, text: &str) -> Result<u64, UserError> {
+    let plain = !text.is_empty() && text.len() <= 7 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse::<u64>().ok().filter(|_| plain).ok_or_else(|| {
+        UserError::new(
+            ErrorCode::InvalidInput,
+            format!("`{option} {}` is not a number of hours", shortened(text)),
+        )
+        .hint("write a whole number of hours, such as 24")
+    })
+}
+
 /// A state.
 ///
 /// # Errors
@@ -168,6 +221,25 @@ mod tests {
         let pairs = pairs("--input", &["a=b=c".to_owned(), "empty=".to_owned()]).unwrap();
         assert_eq!(pairs["a"], "b=c");
         assert_eq!(pairs["empty"], "");
+    }
+
+    #[test]
+    fn numbers_are_plain() {
+        assert_eq!(thousandths("--cpu", "2.5").unwrap(), 2500);
+        assert_eq!(thousandths("--cpu", "4").unwrap(), 4000);
+        for text in ["", "0", "0.000", ".5", "-1", "1e3", "2.0005", "NaN", "9999999"] {
+            assert!(thousandths("--cpu", text).is_err(), "{text}");
+        }
+        for text in ["", "0", "-1", "+1", "1.5", "1e3", "99999999999999999999"] {
+            assert!(count("--slots", text).is_err(), "{text}");
+        }
+        assert_eq!(
+            (count("--slots", "8").unwrap(), hours("--older-than", "0").unwrap()),
+            (8, 0)
+        );
+        for text in ["", "1h", "+1", "-1", "99999999"] {
+            assert!(hours("--older-than", text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -201,6 +201,38 @@ const CASES: &[(&str, &str)] = &[
         "exec --cwd /nowhere {live} -- true",
     ),
     ("A program that is not there, inside", "exec {live} -- /no/such/program"),
+    // Hosts.
+    (
+        "A host that is none",
+        "create --profile profile.compose-e2e --input repo=. --host=-oProxyCommand=x",
+    ),
+    (
+        "A host where none is needed",
+        "create --profile profile.native --host box",
+    ),
+    ("No host at all", "create --profile profile.compose-e2e --input repo=."),
+    ("A host that is not registered", "hosts show box"),
+    ("A name of a host that is none", "hosts add a/b"),
+    ("An address of a host that is none", "hosts add box --address me@"),
+    (
+        "An address in place of a name",
+        "hosts add me@box --address me@10.0.0.7",
+    ),
+    ("Slots that are no number", "hosts add box --slots many"),
+    ("Processors that are no number", "hosts add box --cpu 1e3"),
+    ("Memory that is nothing", "hosts add box --memory-mb 0"),
+    ("A host that does not answer", "hosts add box --address me@127.0.0.1:1"),
+    (
+        "A host that shows no keys",
+        "hosts add box --address me@127.0.0.1:1 --pin",
+    ),
+    ("No host to probe", "hosts probe"),
+    ("A host to drain that is not registered", "hosts drain box"),
+    ("A host to activate that is not registered", "hosts activate box"),
+    ("A host to forget that is not registered", "hosts remove box"),
+    ("A host to inspect that is none", "inspect host a/b"),
+    ("Hours that are no number", "inspect stale --older-than soon"),
+    ("Doing it and not doing it", "reap-stale --apply --dry-run"),
     // The database.
     ("A data directory below a file", "list --data-dir file.txt/data"),
     ("A data directory nobody can write", "create --data-dir /proc/sandboxer"),

@@ -9,6 +9,7 @@ const VERBS: &[&str] = &[
     "create",
     "run",
     "exec",
+    "logs",
     "get",
     "list",
     "wait",
@@ -28,6 +29,18 @@ const VERBS: &[&str] = &[
     "extensions",
     "extensions list",
     "extensions show",
+    "hosts",
+    "hosts list",
+    "hosts show",
+    "hosts add",
+    "hosts probe",
+    "hosts drain",
+    "hosts activate",
+    "hosts remove",
+    "inspect",
+    "inspect host",
+    "inspect stale",
+    "reap-stale",
     "doctor",
     "completions",
     "man",
@@ -42,7 +55,7 @@ fn every_verb_has_help_with_an_example() {
         args.push("--help");
         let answer = world.run(&args);
         assert_eq!(answer.code, 0, "{answer:?}");
-        let groups = ["reachability", "profiles", "extensions"];
+        let groups = ["reachability", "profiles", "extensions", "hosts", "inspect"];
         assert!(
             groups.contains(verb) || answer.stdout.contains("Example"),
             "{verb} shows no example"

@@ -6,19 +6,23 @@
 //! | [`shell`] | the programs that run there: fencing, the guard, receiving trees |
 //! | [`reply`] | reading what those programs answer |
 //! | [`tree`] | a repository as it travels: ignore files, links, digest, archive |
+//! | [`pin`] | vouching for a host's keys |
 //! | [`mod@quote`] | the one function that makes a shell word of any bytes |
 //! | [`snapshot`] | reading what a host says of itself |
+//! | [`tunnel`] | tunnels that somebody else keeps up: found by name, looked at |
 //! | [`process_table`] | who is alive on this machine: owners of leases, by boot, process id and start time |
 //! | [`local_exec`] | commands on this machine, with a deadline that holds for everything they start |
 
 pub mod local_exec;
 pub mod machine;
+pub mod pin;
 pub mod process_table;
 pub mod quote;
 pub mod reply;
 pub mod shell;
 pub mod snapshot;
 pub mod tree;
+pub mod tunnel;
 
 pub use local_exec::LocalExec;
 pub use machine::{Machine, MachineError, Program, SshSettings};

@@ -24,6 +24,12 @@ pub struct Reachability {
     /// `localhost:PORT` or the alias of a tunnel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<String>,
+    /// The name that its owner knows the tunnel by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_name: Option<String>,
+    /// Whether the tunnel answered when this was shown: `up`, `down` or `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_status: Option<String>,
     /// Who owns the tunnel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_via: Option<String>,

@@ -85,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) timeout_s: u64,
     /// The service that commands run in when none is named.
     pub(crate) service: Option<String>,
+    /// The name of the tunnel to the host, as its owner knows it.
+    pub(crate) tunnel: Option<String>,
 }
 
 impl Config {
@@ -100,6 +102,7 @@ impl Config {
             ready: ReadyWhen::Running,
             timeout_s: 180,
             service: None,
+            tunnel: None,
         };
         for (key, value) in &request.profile.config {
             let wrong = |what: &str| {
@@ -112,18 +115,19 @@ impl Config {
                 ("compose_file", Some(file), _) => config.compose_file = Some(file.to_owned()),
                 ("image", Some(image), _) => config.image = Some(image.to_owned()),
                 ("service", Some(service), _) => config.service = Some(service.to_owned()),
+                ("tunnel", Some(tunnel), _) => config.tunnel = Some(tunnel.to_owned()),
                 ("ready", Some("running"), _) => config.ready = ReadyWhen::Running,
                 ("ready", Some("healthy"), _) => config.ready = ReadyWhen::Healthy,
                 ("ready", ..) => return wrong("`running` or `healthy`"),
                 ("compose_timeout_s", _, Some(seconds @ 1..=3600)) => config.timeout_s = seconds,
                 ("compose_timeout_s", ..) => return wrong("a number of seconds from 1 to 3600"),
-                ("compose_file" | "image" | "service", ..) => return wrong("a text"),
+                ("compose_file" | "image" | "service" | "tunnel", ..) => return wrong("a text"),
                 _ => {
                     return Err(ExtensionError::new(
                         ErrorKind::Invalid,
                         format!("ext.compose-ssh has no setting `config.{key}`"),
                     )
-                    .hint("it has compose_file, image, service, ready and compose_timeout_s"));
+                    .hint("it has compose_file, image, service, tunnel, ready and compose_timeout_s"));
                 }
             }
         }

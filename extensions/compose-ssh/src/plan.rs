@@ -24,6 +24,9 @@ pub(crate) struct Plan {
     pub(crate) services: BTreeMap<String, Vec<Endpoint>>,
     /// The service that commands run in when none is named; `None` where the choice is the caller's.
     pub(crate) default_service: Option<String>,
+    /// The tunnel to the host, as its owner knows it.
+    #[serde(default)]
+    pub(crate) tunnel: Option<String>,
     /// Each wall.
     pub(crate) mechanisms: Vec<Mechanism>,
     /// Each limit.
@@ -135,6 +138,7 @@ impl Plan {
                 remote_dir: Some(self.remote_dir.clone()),
                 host: Some(address.name().to_owned()),
                 compose_project: Some(self.project.clone()),
+                tunnel_name: self.tunnel.clone(),
                 identity: machine.identity().map(|identity| identity.key_id),
                 services,
                 ..Reachability::default()

@@ -174,6 +174,7 @@ pub(crate) async fn provision(
     let plan = Plan {
         services: report::services(&stack),
         default_service: report::default_service(&stack, &prepared.config),
+        tunnel: prepared.config.tunnel.clone(),
         mechanisms: report::mechanisms(&request.profile, &prepared.leaves, &reply),
         limits: report::limits(&request.profile),
         ready,

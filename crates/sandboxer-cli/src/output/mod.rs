@@ -6,4 +6,5 @@ pub(crate) mod json;
 pub(crate) mod progress;
 pub(crate) mod sandbox;
 pub(crate) mod table;
+pub(crate) mod telemetry;
 pub(crate) mod timings;

@@ -9,7 +9,7 @@ use crate::args::CreateArgs;
 use crate::context::{Context, Format, Warm};
 use crate::interrupt::{Interrupts, Meaning};
 use crate::output::table::Columns;
-use crate::output::{human, json, sandbox};
+use crate::output::{human, json, sandbox, telemetry};
 
 /// Creates a sandbox.
 ///
@@ -44,6 +44,9 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
     let created = engine.create(request, &reporter, &cancel).await?;
     reporter.close();
     print(context, &created)?;
+    if !created.reused {
+        telemetry::tell(context, &created.sandbox);
+    }
     Ok(0)
 }
 
@@ -90,11 +93,19 @@ fn print_plan(context: &Context, plan: &Plan) -> Result<(), UserError> {
     for candidate in &plan.route.candidates {
         let verdict = if candidate.accepted { "accepted" } else { "ruled out" };
         table.row([
-            format!("candidate {}", candidate.extension_id),
+            format!("candidate {}", of_candidate(candidate)),
             format!("{verdict}: {}", candidate.reason),
         ]);
     }
     table.print()
+}
+
+/// A candidate's backend, and its host where it has one.
+pub(crate) fn of_candidate(candidate: &sandboxer_model::route::Candidate) -> String {
+    match &candidate.host {
+        Some(host) => format!("{} on {host}", candidate.extension_id),
+        None => candidate.extension_id.clone(),
+    }
 }
 
 fn paint_free(text: &str) -> String {

@@ -5,7 +5,7 @@ use sandboxer_model::error::UserError;
 use sandboxer_model::isolation::MechanismState;
 use sandboxer_model::reachability::Reachability;
 
-use super::create::limit_row;
+use super::create::{limit_row, of_candidate};
 use crate::context::{Context, Format};
 use crate::output::color::Paint;
 use crate::output::{human, json, sandbox};
@@ -35,6 +35,8 @@ pub(crate) fn ways(reachability: &Reachability) -> Vec<(String, String)> {
         ("directory", &reachability.remote_dir),
         ("compose project", &reachability.compose_project),
         ("tunnel", &reachability.tunnel),
+        ("tunnel name", &reachability.tunnel_name),
+        ("tunnel is", &reachability.tunnel_status),
         ("tunnel by", &reachability.tunnel_via),
         ("identity by", &reachability.identity),
     ];
@@ -109,7 +111,7 @@ fn backend(page: &mut Page, explanation: &Explanation) {
         } else {
             page.paint.dim("ruled out")
         };
-        page.line(&candidate.extension_id, &format!("{verdict}: {}", candidate.reason));
+        page.line(&of_candidate(candidate), &format!("{verdict}: {}", candidate.reason));
     }
 }
 

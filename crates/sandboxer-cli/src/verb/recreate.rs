@@ -5,7 +5,7 @@ use sandboxer_model::error::UserError;
 
 use crate::context::{Context, Warm};
 use crate::interrupt::{Interrupts, Meaning};
-use crate::output::sandbox;
+use crate::output::{sandbox, telemetry};
 
 /// Makes a sandbox again.
 ///
@@ -23,5 +23,6 @@ pub(crate) async fn recreate(context: &Context, id: &str) -> Result<u8, UserErro
         .await?;
     reporter.close();
     sandbox::print(context, &sandbox)?;
+    telemetry::tell(context, &sandbox);
     Ok(0)
 }

@@ -15,5 +15,7 @@ mod deadline;
 mod egress;
 mod flavours;
 mod lab;
+mod machines;
+mod registry;
 mod stack;
 mod validator;

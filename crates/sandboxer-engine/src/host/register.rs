@@ -36,15 +36,15 @@ impl Engine {
     /// `InvalidInput`, `WrongState` when the name is taken, `Unsupported` without such a backend, and why it could not be
     /// looked at.
     pub async fn add_host(&self, new: &AddHost) -> Result<HostStatus, UserError> {
-        let address = address_of(new)?;
+        let (name, address) = named(new)?;
         check_labels(&new.labels)?;
         // Before anybody waits for a handshake.
-        if self.ports.store.host(&new.name).await.is_ok() {
-            return Err(StoreError::HostTaken(new.name.clone()).into());
+        if self.ports.store.host(&name).await.is_ok() {
+            return Err(StoreError::HostTaken(name).into());
         }
         let probe = self.look_at(&address.to_string()).await?;
         let host = Host {
-            name: new.name.clone(),
+            name,
             address,
             state: HostState::Active,
             labels: new.labels.clone(),
@@ -138,17 +138,17 @@ fn parse(text: &str) -> Result<HostAddress, UserError> {
     })
 }
 
-/// A name has neither user nor port: those belong to the address.
-fn address_of(new: &AddHost) -> Result<HostAddress, UserError> {
+/// The name and the address. An address that is given alone names the host, too.
+fn named(new: &AddHost) -> Result<(String, HostAddress), UserError> {
     let by_name = parse(&new.name)?;
-    if by_name.name() != new.name {
-        let what = format!("`{}` is an address, not a name", new.name);
-        let hint = format!("write `{} --address {}`", by_name.name(), new.name);
-        return Err(UserError::new(ErrorCode::InvalidInput, what).hint(hint));
-    }
+    let name = by_name.name().to_owned();
     match &new.address {
-        None => Ok(by_name),
-        Some(address) => parse(address),
+        None => Ok((name, by_name)),
+        Some(address) if name == new.name => Ok((name, parse(address)?)),
+        Some(_) => {
+            let what = format!("`{}` is an address, not a name", new.name);
+            Err(UserError::new(ErrorCode::InvalidInput, what).hint(format!("call it for example `{name}`")))
+        }
     }
 }
 

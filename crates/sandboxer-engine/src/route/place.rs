@@ -100,7 +100,7 @@ impl Engine {
         if places.is_empty() {
             let what = format!("{extension_id} needs a host, and none is registered");
             let error = UserError::new(ErrorCode::NoRoute, what)
-                .hint("name one with --host, or register one with `sandboxer hosts add NAME`");
+                .hint("name a host with --host, or register one with `sandboxer hosts add NAME`");
             return Ok(vec![Place::nowhere(Err(error))]);
         }
         Ok(places)
@@ -148,9 +148,8 @@ fn in_order(extension_id: &str, profile: &Profile, hosts: &[HostStatus], share: 
                 None if placed.contains(&name.as_str()) => {}
                 None => {
                     placed.push(name);
-                    let refusal = cannot(name, "not registered").hint(format!(
-                        "name a host with --host, or register this one with `sandboxer hosts add {name}`"
-                    ));
+                    let refusal = cannot(name, "not registered")
+                        .hint("name a host with --host, or register one with `sandboxer hosts add NAME`");
                     places.push(Place::unregistered(name, why, Err(refusal)));
                 }
             }

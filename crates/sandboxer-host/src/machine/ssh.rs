@@ -40,8 +40,8 @@ const SAFE: &[&str] = &[
     "RemoteCommand=none",
     "EscapeChar=none",
     "LogLevel=ERROR",
-    "ServerAliveInterval=5",
-    "ServerAliveCountMax=3",
+    "ServerAliveInterval=3",
+    "ServerAliveCountMax=2",
 ];
 
 /// The file of pinned host keys.

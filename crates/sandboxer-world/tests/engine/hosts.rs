@@ -385,7 +385,8 @@ fn hosts_are_registered_once_they_were_seen() {
         assert_eq!(process.engine.host("me@box:22").await.unwrap(), added);
         for (name, address, code) in [
             ("box", None, ErrorCode::WrongState),
-            ("me@box", None, ErrorCode::InvalidInput),
+            ("me@box:22", None, ErrorCode::WrongState),
+            ("me@box", Some("box"), ErrorCode::InvalidInput),
             ("-o", None, ErrorCode::InvalidInput),
             ("other", Some("a b"), ErrorCode::InvalidInput),
             ("other", Some("nobody"), ErrorCode::Unavailable),

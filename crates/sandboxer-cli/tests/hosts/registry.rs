@@ -1,0 +1,217 @@
+//! The registry of hosts against a real machine: registered with its keys, filled, drained, cut off, and cleared of what
+//! no record knows.
+
+use std::time::Duration;
+
+use sandboxer_testbed::{Direction, Plan, or_skip};
+use serde_json::Value;
+
+use crate::lab::{Lab, SINGLE};
+use crate::support::Answer;
+
+impl Lab {
+    /// `create` without a word about where.
+    fn create_anywhere(&self, more: &[&str]) -> Answer {
+        let repository = self.repository_of("single", SINGLE);
+        let repo = format!("repo={}", repository.display());
+        let words = ["create", "--profile", "profile.compose-e2e", "--input", &repo];
+        self.run(&[&words, more].concat())
+    }
+
+    fn reserved(&self) -> u64 {
+        self.run(&["hosts", "show", "box"]).json()["reserved"]["slots"]
+            .as_u64()
+            .expect("a figure")
+    }
+}
+
+#[test]
+fn a_registered_host_is_found_filled_drained_and_forgotten() {
+    let lab = or_skip!("the registry of hosts", Lab::start(Plan::new()));
+    let added = lab.run(&[
+        "hosts",
+        "add",
+        "box",
+        "--address",
+        lab.host.alias(),
+        "--slots",
+        "1",
+        "-l",
+        "rack=7",
+    ]);
+    let added = added.json();
+    assert_eq!(
+        (&added["state"], &added["capacity"]["slots"]),
+        (&Value::from("active"), &Value::from(1))
+    );
+    let probe = &added["probe"];
+    assert!(
+        probe["snapshot"]["mem_total_mb"].as_u64().is_some_and(|mib| mib > 0),
+        "{added}"
+    );
+    assert!(
+        probe["backends"]["ext.compose-ssh"]["facts"]["engine"].is_string(),
+        "{added}"
+    );
+
+    // Nobody says where: it is found, and told of.
+    let created = lab.create_anywhere(&[]);
+    assert!(created.stderr.contains("Telemetry: load Δ"), "{created:?}");
+    let created = created.json();
+    let id = created["sandbox_id"].as_str().expect("an id").to_owned();
+    assert_eq!(created["host"], "box", "{created}");
+    assert_eq!(created["telemetry"]["schema_version"], "0.1", "{created}");
+    let copy = std::fs::read(lab.world.data.join("telemetry").join(format!("{id}.json"))).expect("a copy");
+    assert_eq!(
+        serde_json::from_slice::<Value>(&copy).expect("JSON"),
+        created["telemetry"]
+    );
+    assert_eq!(lab.reserved(), 1);
+
+    // It is full for the next, and a dry run says the same.
+    for more in [&[][..], &["--dry-run"], &["--host", "box"]] {
+        let refused = lab.create_anywhere(more);
+        assert_eq!(refused.code, 6, "{more:?}: {refused:?}");
+        assert!(refused.stderr.contains("1 of 1 slots are taken"), "{refused:?}");
+    }
+    let removal = lab.run(&["hosts", "remove", "box"]);
+    assert_eq!(removal.code, 5, "{removal:?}");
+
+    // What is there is seen, and agrees with the records.
+    let seen = lab.run(&["inspect", "host", "box"]).json();
+    let entries = seen["inventory"]["entries"].as_array().expect("a list");
+    assert!(
+        entries
+            .iter()
+            .any(|entry| entry["id"] == id.as_str() && entry["type"] == "directory"),
+        "{seen}"
+    );
+    assert!(
+        entries
+            .iter()
+            .any(|entry| entry["id"] == id.as_str() && entry["type"] == "compose_project"),
+        "{seen}"
+    );
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry["profile_hint"] == "profile.compose-e2e"),
+        "{seen}"
+    );
+    let stale = lab.run(&["inspect", "stale"]).json();
+    assert_eq!(stale["stale_candidates"], Value::Array(Vec::new()), "{stale}");
+    assert_eq!(stale["hosts"][0]["incomplete"], Value::Null, "{stale}");
+
+    // Drained, it takes nothing, even when there is room.
+    lab.run(&["hosts", "drain", "box"]).json();
+    lab.destroy(&id);
+    assert_eq!(lab.reserved(), 0);
+    let refused = lab.create_anywhere(&["--host", "box"]);
+    assert!(
+        refused.code == 6 && refused.stderr.contains("hosts activate box"),
+        "{refused:?}"
+    );
+    lab.run(&["hosts", "activate", "box"]).json();
+    let again = lab.create_anywhere(&[]).json();
+    lab.destroy(again["sandbox_id"].as_str().expect("an id"));
+
+    // Out of reach it is down, and back when it answers.
+    lab.host.partition(Direction::Both).expect("it is cut");
+    let silent = lab.run(&["hosts", "probe", "--all"]);
+    assert_eq!(silent.code, 7, "{silent:?}");
+    assert!(silent.stdout.contains("\"down\""), "{silent:?}");
+    let refused = lab.create_anywhere(&[]);
+    assert!(refused.code == 6 && refused.stderr.contains("down"), "{refused:?}");
+    lab.host.heal().expect("it heals");
+    assert_eq!(lab.run(&["hosts", "probe", "box"]).json()["state"], "active");
+    lab.run(&["hosts", "remove", "box"]).json();
+    assert_eq!(lab.run(&["hosts", "list"]).json(), Value::Array(Vec::new()));
+    lab.nothing_is_left();
+}
+
+/// The records as they were, as after a backup was brought back.
+fn copy_records(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for name in ["sandboxer.db", "sandboxer.db-wal", "sandboxer.db-shm"] {
+        let _ = std::fs::remove_file(to.join(name));
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).expect("a copy");
+        }
+    }
+}
+
+#[test]
+fn what_no_record_knows_is_reaped_and_what_is_of_others_is_not() {
+    let lab = or_skip!("reaping on a host", Lab::start(Plan::new()));
+    lab.run(&["hosts", "add", lab.host.alias()]).json();
+    let backup = lab.world.path().join("backup");
+    copy_records(&lab.world.data, &backup);
+    let lost = lab.create_anywhere(&[]).json()["sandbox_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    copy_records(&backup, &lab.world.data);
+    // Another installation's, on the same host.
+    let elsewhere = lab.world.path().join("elsewhere");
+    let elsewhere = elsewhere.to_str().expect("a path");
+    let theirs = lab
+        .create_anywhere(&["--host", lab.host.alias(), "--data-dir", elsewhere])
+        .json();
+    let theirs = theirs["sandbox_id"].as_str().expect("an id").to_owned();
+    let live = lab.create_anywhere(&[]).json()["sandbox_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+
+    let stale = lab.run(&["inspect", "stale"]).json();
+    let candidates = stale["stale_candidates"].as_array().expect("a list");
+    let of = |id: &str| -> Vec<(&str, &str)> {
+        let mine = candidates
+            .iter()
+            .filter(|one| one["why"].as_str().is_some_and(|why| why.contains(id)));
+        mine.map(|one| (one["kind"].as_str().unwrap_or(""), one["action"].as_str().unwrap_or("")))
+            .collect()
+    };
+    let mut orphans = of(&lost);
+    orphans.sort_unstable();
+    assert_eq!(orphans, [("orphan_compose", "reap"), ("orphan_dir", "reap")], "{stale}");
+    assert!(
+        !of(&theirs).is_empty() && of(&theirs).iter().all(|one| *one == ("foreign", "ignore")),
+        "{stale}"
+    );
+    assert!(of(&live).is_empty(), "{stale}");
+
+    let shown = lab.run(&["reap-stale"]).json();
+    assert!(
+        shown["actions"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one["result"] == "dry-run")),
+        "{shown}"
+    );
+    let young = lab.run(&["reap-stale", "--apply", "--older-than", "1"]).json();
+    assert!(!young.to_string().contains("\"reaped\""), "{young}");
+    let reaped = lab.run(&["reap-stale", "--apply"]).json();
+    for action in reaped["actions"].as_array().expect("a list") {
+        let expected = if action["sandbox_id"] == lost.as_str() {
+            "reaped"
+        } else {
+            "kept"
+        };
+        assert_eq!(action["result"], expected, "{reaped}");
+    }
+    assert!(
+        lab.host
+            .leftovers_of(&lost, Duration::from_secs(10))
+            .expect("an audit")
+            .is_empty()
+    );
+    for id in [&live, &theirs] {
+        assert!(
+            !lab.host.leftovers_of(id, Duration::ZERO).expect("an audit").is_empty(),
+            "{id} is gone"
+        );
+    }
+    lab.destroy(&live);
+    lab.run(&["destroy", &theirs, "--data-dir", elsewhere]).json();
+    lab.nothing_is_left();
+}
