@@ -122,6 +122,9 @@ impl Host {
             }
         }
         stale::remove_named(&name, &folder);
+        if why.contains("Operation not permitted") || why.contains("permission denied") {
+            return Err(Unavailable::Forbidden);
+        }
         Err(Unavailable::broken(what, why.trim()))
     }
 

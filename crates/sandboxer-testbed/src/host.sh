@@ -7,8 +7,11 @@ set -eu
 self=$0 stage=$1
 
 join_groups() {
-    local line name path folder
-    while IFS=: read -r _ name path; do
+    local lines line name folder
+    # Read to its end first: each move changes the file, and a reader half way would miss lines.
+    mapfile -t lines </proc/self/cgroup
+    for line in "${lines[@]}"; do
+        IFS=: read -r _ name _ <<<"$line"
         name=${name#name=}
         folder=/sys/fs/cgroup/${name:-unified}
         [ -n "$name" ] || [ -d "$folder" ] || folder=/sys/fs/cgroup
@@ -19,7 +22,7 @@ join_groups() {
             cat "$folder/cpuset.mems" >"$folder/$TB_NAME/cpuset.mems"
         fi
         echo $$ >"$folder/$TB_NAME/cgroup.procs"
-    done </proc/self/cgroup
+    done
 }
 
 if [ "$stage" = enter ]; then
@@ -45,6 +48,7 @@ disk=$TB_FOLDER/disk
 mkdir -p "$disk"
 mount -t tmpfs -o "size=${TB_DISK_MIB}m,mode=755" disk "$disk"
 mkdir "$disk"/{up,work,docker,containers,home,root}
+mkdir -m 1777 "$disk"/{tmp,vartmp}
 mount -t overlay -o "lowerdir=/,upperdir=$disk/up,workdir=$disk/work" overlay "$disk/root"
 root=$disk/root
 mount -t proc proc "$root/proc"
@@ -80,9 +84,9 @@ while IFS= read -r folder; do
     if [ -d "$folder" ]; then mkdir "$root/run/shared/$number"; else : >"$root/run/shared/$number"; fi
     mount --rbind "$folder" "$root/run/shared/$number"
 done <<<"$TB_SHARED"
-mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+mount --bind "$disk/tmp" "$root/tmp"
 mkdir -p "$root/var/lib/docker" "$root/var/lib/containers" "$root/etc/docker"
-mount -t tmpfs -o mode=1777 tmp "$root/var/tmp"
+mount --bind "$disk/vartmp" "$root/var/tmp"
 mount --bind "$disk/docker" "$root/var/lib/docker"
 mount --bind "$disk/containers" "$root/var/lib/containers"
 mount --bind "$disk/home" "$root/root"

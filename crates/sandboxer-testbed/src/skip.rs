@@ -19,6 +19,9 @@ pub enum Unavailable {
     /// SSH, as client and as server, wants to know the name of a user.
     #[error("this user id has no name")]
     Nameless,
+    /// Root, but shut in: in a container, usually.
+    #[error("this root may not make namespaces or mounts")]
+    Forbidden,
     /// It was tried and did not come up. A test does not skip itself for this: it fails.
     #[error("{what}: {why}")]
     Broken {

@@ -40,7 +40,7 @@ pub(crate) fn remove_named(name: &str, folder: &Path) {
     let _ = std::fs::remove_dir_all(folder);
     for group in groups().filter(|group| group.file_name().is_some_and(|last| last == name)) {
         // The last process may be on its way out still.
-        wait::until_true(Duration::from_secs(5), || remove_group(&group));
+        wait::until_true(Duration::from_secs(2), || remove_group(&group));
     }
 }
 

@@ -222,6 +222,10 @@ impl Run {
             .env("SBX_SKIP_LOG", &self.skip_log)
             .env("TMPDIR", &self.scratch)
             .env("INSTA_UPDATE", "no");
+        let compose = workspace::target_dir().join(sandboxer_testbed::plan::COMPOSE_PROGRAM);
+        if compose.exists() {
+            command.env("SBX_COMPOSE_V2", compose);
+        }
         if self.testbed.exists() {
             command.env(sandboxer_testbed::shared::VARIABLE, &self.testbed);
         }

@@ -80,7 +80,7 @@ fn the_ssh_server_can_be_killed_and_started_again() {
 fn a_full_disk_is_full_and_can_be_freed() {
     let host = or_skip!("a full disk", Host::start(plain()));
     host.fill_disk(0).unwrap();
-    for place in ["/root/file", "/etc/file", "/var/lib/docker/file"] {
+    for place in ["/root/file", "/etc/file", "/tmp/file", "/var/lib/docker/file"] {
         let write = host
             .run(&["dd", "if=/dev/zero", &format!("of={place}"), "bs=1M", "count=1"])
             .unwrap();

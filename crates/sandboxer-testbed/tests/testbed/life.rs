@@ -21,6 +21,12 @@ fn a_host_can_be_reached_runs_containers_and_leaves_nothing() {
     assert_eq!(said.stdout, format!("{}\nfrom inside\n", host.alias()), "{said:?}");
 
     let folder = host.key().parent().unwrap().to_owned();
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", host.init())).unwrap();
+    assert!(
+        groups.lines().all(|line| line.contains(name)),
+        "a group of this machine is not its own: {groups}"
+    );
     let (init, cable) = (host.init(), host.alias().replace("tb", "/sys/class/net/sbxtb"));
     assert!(Path::new(&cable).exists());
     let ending = Instant::now();
@@ -29,10 +35,7 @@ fn a_host_can_be_reached_runs_containers_and_leaves_nothing() {
     assert!(!Path::new(&format!("/proc/{init}")).exists());
     assert!(!Path::new(&cable).exists());
     assert!(!folder.exists());
-    assert_eq!(
-        groups_of(folder.file_name().unwrap().to_str().unwrap()),
-        Vec::<String>::new()
-    );
+    assert_eq!(groups_of(name), Vec::<String>::new());
 }
 
 fn groups_of(name: &str) -> Vec<String> {
