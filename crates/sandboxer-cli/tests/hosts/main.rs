@@ -14,6 +14,7 @@ mod deadline;
 mod egress;
 mod flavours;
 mod lab;
+mod pin;
 mod registry;
 mod stack;
 mod validator;
