@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use extension_compose_ssh::ComposeSshExtension;
 use extension_native::{NativeExtension, Spare};
+use extension_vm_packer::VmPackerExtension;
 use sandboxer_engine::api::Recovered;
 use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::{Engine, Ports, Settings};
-use sandboxer_extension::Registry;
 use sandboxer_extension::port::{Clock, SystemClock, SystemIds};
-use sandboxer_host::{ProcessTable, SshSettings};
+use sandboxer_extension::{Extension, Registry};
+use sandboxer_host::{LocalExec, ProcessTable, SshSettings};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_store::Store;
 
@@ -23,7 +24,7 @@ use crate::output::progress::{Reporter, Style};
 use crate::output::timings::Timings;
 
 /// How long reaching a host may take: a handshake takes less than a second, a lost packet three.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,9 +155,21 @@ impl Context {
         registry
             .register(native)
             .map_err(|error| UserError::new(ErrorCode::Internal, error.to_string()))?;
-        registry
-            .register(ComposeSshExtension::new(self.compose_settings()?))
-            .map_err(|error| UserError::new(ErrorCode::Internal, error.to_string()))?;
+        let compose = self.compose_settings()?;
+        let machines = VmPackerExtension::new(extension_vm_packer::Settings {
+            ssh: Arc::clone(&compose.ssh),
+            data_dir: self.data_dir.clone(),
+            tunnel_port: env::VM_TUNNEL_PORT
+                .get()
+                .map(|port| port.to_string_lossy().into_owned()),
+            exec: Arc::new(LocalExec),
+            clock: Arc::clone(&self.clock),
+        });
+        for extension in [ComposeSshExtension::new(compose) as Arc<dyn Extension>, machines] {
+            registry
+                .register(extension)
+                .map_err(|error| UserError::new(ErrorCode::Internal, error.to_string()))?;
+        }
         self.timings.note("start the backend", from, self.elapsed());
         Ok(registry)
     }
@@ -168,6 +181,9 @@ impl Context {
             config_file: path(&env::SSH_CONFIG),
             user: env::SSH_USER.get().map(|user| user.to_string_lossy().into_owned()),
             key: path(&env::SSH_KEY),
+            cert_command: env::CERT_COMMAND
+                .get()
+                .map(|command| command.to_string_lossy().into_owned()),
             connect_timeout: CONNECT_TIMEOUT,
             state_dir: self.data_dir.join("ssh"),
         }

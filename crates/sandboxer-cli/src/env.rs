@@ -43,6 +43,12 @@ pub(crate) const SSH_KEY: Variable = Variable {
     help: "private key for hosts",
     default: "what the SSH configuration and the agent offer",
 };
+/// Certificates on demand.
+pub(crate) const CERT_COMMAND: Variable = Variable {
+    name: "SANDBOXER_CERT_COMMAND",
+    help: "shell command that prints one SSH certificate for that key; run before a host is reached and again five minutes before the certificate ends",
+    default: "no certificate",
+};
 /// Another SSH configuration.
 pub(crate) const SSH_CONFIG: Variable = Variable {
     name: "SANDBOXER_SSH_CONFIG",
@@ -55,17 +61,17 @@ pub(crate) const COMPOSE_CMD: Variable = Variable {
     help: "compose command on hosts, such as `docker compose`, `docker-compose` or `podman-compose`",
     default: "the first of these that a host has",
 };
+/// The tunnel to virtual machines.
+pub(crate) const VM_TUNNEL_PORT: Variable = Variable {
+    name: "SANDBOXER_VM_TUNNEL_PORT",
+    help: "local port of the tunnel to the virtual machine; goes before the input `tunnel_port`",
+    default: "the input, else 12222",
+};
 /// Where sandboxes live on hosts.
 pub(crate) const BASE_DIR: Variable = Variable {
     name: "SANDBOXER_BASE_DIR",
     help: "directory on hosts that sandboxes live in",
     default: "`/tmp/sandboxer`",
-};
-/// Signs our key before each connection.
-const CERT_COMMAND: Variable = Variable {
-    name: "SANDBOXER_CERT_COMMAND",
-    help: "shell command that prints an SSH certificate for the key of SANDBOXER_SSH_KEY, run before it is needed",
-    default: "no certificate",
 };
 /// Where tunnels are configured.
 const BRIDGE_CONFIG: Variable = Variable {
@@ -78,12 +84,6 @@ const TUNNEL_PORT: Variable = Variable {
     name: "SANDBOXER_TUNNEL_PORT",
     help: "local port of the tunnel to the host of a sandbox",
     default: "no tunnel",
-};
-/// Local port of the tunnel to a virtual machine.
-const VM_TUNNEL_PORT: Variable = Variable {
-    name: "SANDBOXER_VM_TUNNEL_PORT",
-    help: "local port of the tunnel to a build machine",
-    default: "12222",
 };
 /// Base of the data directory.
 pub(crate) const XDG_DATA_HOME: Variable = Variable {
@@ -134,10 +134,10 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &HOST,
     &SSH_USER,
     &SSH_KEY,
+    &CERT_COMMAND,
     &SSH_CONFIG,
     &COMPOSE_CMD,
     &BASE_DIR,
-    &CERT_COMMAND,
     &BRIDGE_CONFIG,
     &TUNNEL_PORT,
     &VM_TUNNEL_PORT,

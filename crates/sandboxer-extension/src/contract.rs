@@ -152,6 +152,12 @@ pub trait Extension: Send + Sync {
         self.manifest().capabilities.clone()
     }
 
+    /// Where a sandbox with these inputs is, for a backend whose inputs say so: it is told this host again for as long as
+    /// the sandbox is on record.
+    fn host_of(&self, _profile: &Profile, _inputs: &BTreeMap<String, String>) -> Option<String> {
+        None
+    }
+
     /// Refuses what `provision` would refuse, and touches nothing.
     ///
     /// # Errors

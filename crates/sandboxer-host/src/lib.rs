@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`machine`] | a machine that programs run on: this one, or another over SSH |
 //! | [`shell`] | the programs that run there: fencing, the guard, receiving trees |
+//! | [`reply`] | reading what those programs answer |
 //! | [`tree`] | a repository as it travels: ignore files, links, digest, archive |
-//! | [`pin`] | vouching for a host's keys |
 //! | [`mod@quote`] | the one function that makes a shell word of any bytes |
 //! | [`snapshot`] | reading what a host says of itself |
 //! | [`process_table`] | who is alive on this machine: owners of leases, by boot, process id and start time |
@@ -13,9 +13,9 @@
 
 pub mod local_exec;
 pub mod machine;
-pub mod pin;
 pub mod process_table;
 pub mod quote;
+pub mod reply;
 pub mod shell;
 pub mod snapshot;
 pub mod tree;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::access::{key_pair, make, mode, write};
-use crate::command::find;
+use crate::command::{find, run};
 use crate::skip::Unavailable;
 use crate::wait;
 
@@ -27,6 +27,9 @@ impl Loopback {
         let what = "starting an SSH server on this machine";
         let sshd = find("sshd", "openssh-server")?;
         find("setpriv", "util-linux")?;
+        if !run(Command::new("id").arg("-nu"), b"")?.is_success() {
+            return Err(Unavailable::Nameless);
+        }
         make(folder)?;
         mode(folder, 0o700)?;
         key_pair(&folder.join("id_ed25519"))?;

@@ -16,6 +16,9 @@ pub enum Unavailable {
         /// What brings it.
         package: &'static str,
     },
+    /// SSH, as client and as server, wants to know the name of a user.
+    #[error("this user id has no name")]
+    Nameless,
     /// It was tried and did not come up. A test does not skip itself for this: it fails.
     #[error("{what}: {why}")]
     Broken {

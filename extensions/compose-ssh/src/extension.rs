@@ -9,6 +9,7 @@ use sandboxer_extension::{
     Call, Ended, ErrorKind, ExecRequest, ExecSession, Extension, ExtensionError, Handle, HostProbe, Inventory,
     LogsRequest, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
 };
+use sandboxer_host::reply::{Reply, ask, cut_short, unknown};
 use sandboxer_host::{Machine, SshSettings};
 use sandboxer_model::cleanup::{CleanupReport, Presence};
 use sandboxer_model::duration::Span;
@@ -19,7 +20,6 @@ use sandboxer_model::profile::Profile;
 
 use crate::plan::Plan;
 use crate::program::program;
-use crate::reply::Reply;
 use crate::{config, inventory, provision, session};
 
 /// What the extension needs to know.
@@ -97,32 +97,6 @@ pub(crate) const REMOTE_DIR: &str = "remote_dir";
 pub(crate) const PROJECT: &str = "compose_project";
 /// What was decided when it was made.
 pub(crate) const PLAN: &str = "plan";
-
-/// Runs a program to its end and reads what it answered.
-pub(crate) async fn ask(
-    machine: &Machine,
-    program: sandboxer_host::Program,
-    stdin: Vec<u8>,
-) -> Result<Reply, ExtensionError> {
-    let output = machine.run(program, stdin).await?;
-    let mut reply = Reply::default();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        reply.take(line);
-    }
-    match reply.failure() {
-        Some(failure) => Err(failure),
-        None => Ok(reply),
-    }
-}
-
-/// An answer without its last word: the program was ended, so what it did is unknown.
-pub(crate) fn cut_short(what: &str, machine: &Machine) -> ExtensionError {
-    ExtensionError::new(
-        ErrorKind::Timeout,
-        format!("{what} on {} ended before it was finished", machine.address()),
-    )
-    .hint("it is tried again; see `sandboxer hosts probe` if it stays so")
-}
 
 #[async_trait]
 impl Extension for ComposeSshExtension {
@@ -270,15 +244,6 @@ impl Extension for ComposeSshExtension {
 
 fn ended(how: &str) -> Option<Ended> {
     (how == "deadline").then_some(Ended::Deadline)
-}
-
-fn unknown(detail: String) -> Observation {
-    Observation {
-        presence: Presence::Unknown,
-        usable: None,
-        ended: None,
-        detail,
-    }
 }
 
 fn observation(reply: &Reply) -> Observation {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sandboxer_extension::{HostProbe, Inventory, InventoryItem};
 use sandboxer_model::operation::Epoch;
 
-use crate::reply::Reply;
+use sandboxer_host::reply::Reply;
 
 /// Stands where a program takes a sandbox's id and the call is about none.
 pub(crate) const NOBODY: &str = "nobody";

@@ -5,7 +5,7 @@
 //! | [`policy`] | the stranger's Compose file, read into what is harmless and written anew; containers compared with it |
 //! | `config` | the manifest, and what a profile means to this backend |
 //! | `network` | addresses, and the wall around them |
-//! | `program`, `reply` | the program that runs on the host, and its answers |
+//! | `program` | the program that runs on the host |
 //! | `provision`, `plan`, `report` | making a sandbox over one connection; what was decided; how that is told |
 //! | `session`, `inventory` | commands inside; what is on a host |
 //! | `extension` | the contract over all of it |
@@ -18,7 +18,6 @@ mod plan;
 pub mod policy;
 mod program;
 mod provision;
-mod reply;
 mod report;
 mod session;
 

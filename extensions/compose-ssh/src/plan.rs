@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::extension::{PLAN, PROJECT, REMOTE_DIR, Settings};
 use crate::network::{METADATA, PUBLIC};
-use crate::reply::Reply;
+use sandboxer_host::reply::Reply;
 
 /// What was decided when it was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,6 +135,7 @@ impl Plan {
                 remote_dir: Some(self.remote_dir.clone()),
                 host: Some(address.name().to_owned()),
                 compose_project: Some(self.project.clone()),
+                identity: machine.identity().map(|identity| identity.key_id),
                 services,
                 ..Reachability::default()
             },

@@ -11,14 +11,15 @@ use sandboxer_host::{Machine, quote, tree};
 use sandboxer_model::profile::{Trust, WorkspaceAccess};
 
 use crate::config::{COMPOSE_FILES, Config};
-use crate::extension::{BASE_DIR, Settings, cut_short};
+use crate::extension::{BASE_DIR, Settings};
 use crate::inventory::lack;
 use crate::network::{self, BLOCK_PREFIX, Leaves};
 use crate::plan::{Plan, ReadyWords, targets_under_deny};
 use crate::policy::{self, Stack};
 use crate::program::program;
-use crate::reply::Reply;
 use crate::report;
+use sandboxer_host::reply::Reply;
+use sandboxer_host::reply::cut_short;
 
 /// What is known before any host is asked.
 struct Prepared {

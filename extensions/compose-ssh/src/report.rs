@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::inventory::lack;
 use crate::network::Leaves;
 use crate::policy::Stack;
-use crate::reply::Reply;
+use sandboxer_host::reply::Reply;
 
 /// Each limit, and what holds it.
 pub(crate) fn limits(profile: &Profile) -> Vec<Limit> {

@@ -2,6 +2,8 @@
 //! figure always has a figure of the same minute beside it.
 
 mod cases;
+mod compose;
+mod compose_report;
 mod crun;
 mod docker;
 mod figures;
@@ -21,12 +23,16 @@ pub(crate) struct Options {
     /// Interleaved runs of each case.
     #[arg(long, default_value_t = 40)]
     runs: usize,
-    /// Only what needs no Docker (native), or only what a command of ours costs by itself (cli).
+    /// Only what needs no Docker (native), only what a command of ours costs by itself (cli), or only Compose stacks on a
+    /// host (compose).
     #[arg(long, value_name = "PART")]
     only: Option<Part>,
     /// Sandboxes that are alive at once when memory is measured; 0 leaves it out.
     #[arg(long, default_value_t = 200)]
     live: usize,
+    /// Interleaved runs of each Compose stack; 0 leaves them out.
+    #[arg(long, default_value_t = 15)]
+    stacks: usize,
     /// Write bench/RESULTS.md.
     #[arg(long)]
     write: bool,
@@ -39,6 +45,8 @@ enum Part {
     Native,
     /// What our commands cost beside the work.
     Cli,
+    /// Compose stacks on a host over SSH.
+    Compose,
 }
 
 /// Builds the release binary, brings up the peers, measures, and takes everything down again.
@@ -51,6 +59,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let supervisor = Supervisor::new()?;
     let place = place::Place::make()?;
     let machine_before = machine::describe(&place);
+    if options.only == Some(Part::Compose) {
+        let measured = compose::measure(&place, options.stacks);
+        place.remove();
+        return compose_section(&measured?, options);
+    }
 
     let mut cases = cases::ours(&place, options.only)?;
     let mut crun = None;
@@ -83,6 +96,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
         0 => Ok(None),
         live => memory::measure(&place, live).map(Some),
     };
+    let stacks = match options.stacks {
+        1.. if options.only.is_none() => note(compose::measure(&place, options.stacks)),
+        _ => None,
+    };
     let left = supervisor.left_over(std::time::Duration::from_secs(10));
     for (pid, line) in &left {
         eprintln!("LEFT BEHIND: process {pid}: {line}");
@@ -97,6 +114,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         cases: measured?,
         budget: budget?,
         memory: memory?,
+        stacks,
         missing,
         left: left.len(),
     };
@@ -106,6 +124,18 @@ pub(crate) fn run(options: &Options) -> Outcome {
         workspace::write(&workspace::root().join("bench/RESULTS.md"), &text)?;
     }
     tidied
+}
+
+/// Prints the section about Compose stacks, and puts it into the result where that is wanted.
+fn compose_section(measured: &compose::Measured, options: &Options) -> Outcome {
+    let section = measured.render();
+    println!("{section}");
+    if options.write {
+        let file = workspace::root().join("bench/RESULTS.md");
+        let text = compose_report::put(&section, &workspace::read("bench/RESULTS.md")?);
+        workspace::write(&file, &text)?;
+    }
+    Ok(())
 }
 
 /// A peer that does not come up is a hole in the table, and said.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::cases::{Case, Row};
+use super::compose::Measured;
 use super::figures::Figures;
 use super::memory::Memory;
 
@@ -15,6 +16,7 @@ pub(super) struct Report {
     pub(super) cases: Vec<(Case, Figures)>,
     pub(super) budget: Vec<(String, Vec<Row>)>,
     pub(super) memory: Option<Memory>,
+    pub(super) stacks: Option<Measured>,
     pub(super) missing: Vec<String>,
     pub(super) left: usize,
 }
@@ -113,6 +115,9 @@ impl Report {
         self.write_budget(out)?;
         self.write_memory(out)?;
         writeln!(out, "\nProcesses left behind: {}.", self.left)?;
+        if let Some(stacks) = &self.stacks {
+            writeln!(out, "\n{}", stacks.render().trim_end())?;
+        }
         writeln!(
             out,
             "\n## Commands\n\n`$BENCH` is the folder of the run, on the disk named above.\n"
@@ -228,7 +233,8 @@ impl Report {
     }
 }
 
-fn verdict(ratio: f64, at_most: Option<f64>) -> String {
+/// The rest of a table's line: the target, and whether it is met.
+pub(super) fn verdict(ratio: f64, at_most: Option<f64>) -> String {
     match at_most {
         Some(limit) if ratio <= limit => format!("≤ {limit} | met |"),
         Some(limit) => format!("≤ {limit} | **NOT met** |"),

@@ -152,7 +152,8 @@ fn a_transfer_that_breaks_off_anywhere_leaves_no_half_tree() {
 
 #[test]
 fn a_full_disk_is_said_and_nothing_stays() {
-    let lab = or_skip!("a full disk", Lab::start(Plan::new()));
+    let mut lab = or_skip!("a full disk", Lab::start(Plan::new()));
+    lab.at("/root/sandboxer");
     let repository = lab.repository_of("one", SINGLE);
     std::fs::write(repository.join("some.bin"), vec![7u8; 3_000_000]).expect("a file");
     lab.host.fill_disk(256).expect("it is full");

@@ -22,6 +22,7 @@ fn a_command_that_is_killed_anywhere_leaves_nothing() {
         for moment in ["before_effect", "after_effect", "after_commit"] {
             let at = format!("create.{step}.{moment}");
             let killed = lab.run_with(&create, &[("SBX_CRASH_AT", &at)]);
+            eprintln!("{at}: {}", killed.code);
             if killed.code == 0 {
                 // Not every step has every place: what was made is removed by hand.
                 lab.destroy(&id(&killed.json()));

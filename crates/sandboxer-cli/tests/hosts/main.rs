@@ -2,18 +2,21 @@
 //! namespaces of their own. What is claimed of hosts is tried here.
 #![expect(
     clippy::disallowed_methods,
+    clippy::expect_used,
     reason = "tests start the real program and keep their own time"
 )]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod breakage;
 mod crash;
 mod deadline;
 mod egress;
 mod flavours;
 mod lab;
+mod machines;
 mod pin;
 mod registry;
 mod stack;

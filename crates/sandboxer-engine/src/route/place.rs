@@ -74,7 +74,10 @@ impl Engine {
         }
         if !capabilities.needs_host {
             return Ok(vec![match wanted.host {
-                None => Place::nowhere(Ok(())),
+                None => match extension.host_of(profile, inputs) {
+                    None => Place::nowhere(Ok(())),
+                    Some(host) => Place::unregistered(&host, "where the inputs say", Ok(())),
+                },
                 Some(host) => {
                     let what = format!("{extension_id} does not run on hosts, so it cannot run on `{host}`");
                     let error = UserError::new(ErrorCode::InvalidInput, what).hint("leave --host out");

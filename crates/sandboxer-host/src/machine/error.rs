@@ -54,6 +54,14 @@ impl MachineError {
         )
     }
 
+    pub(crate) fn certificate(why: &str) -> MachineError {
+        MachineError::new(
+            MachineErrorKind::Certificate,
+            format!("no certificate for hosts could be had: {why}"),
+            Some("run SANDBOXER_CERT_COMMAND by hand and see what it prints".to_owned()),
+        )
+    }
+
     pub(crate) fn timed_out(address: &HostAddress, after: Duration) -> MachineError {
         let after = match after.as_secs() {
             0 => String::new(),

@@ -4,15 +4,18 @@
 //! certificates and jump hosts work as they do by hand, and there is no shared connection that could hang for everybody.
 
 mod attach;
+mod cert;
 mod child;
 mod error;
+mod pin;
 mod ssh;
 mod talk;
 
 pub use attach::{AttachIo, Attached, Terminal};
+pub use cert::Identity;
 pub use error::{MachineError, MachineErrorKind};
+pub use pin::{ShownKey, pin, shown_keys};
 pub use ssh::SshSettings;
-pub(crate) use ssh::pins;
 pub use talk::Talk;
 
 use std::borrow::Cow;
@@ -62,6 +65,17 @@ impl Machine {
     /// Where it is.
     pub fn address(&self) -> &HostAddress {
         &self.address
+    }
+
+    /// Who we are there, where an authority says so.
+    pub fn identity(&self) -> Option<Identity> {
+        if self.address.is_local() {
+            return None;
+        }
+        cert::current(&self.settings)
+            .ok()
+            .flatten()
+            .map(|(_, identity)| identity)
     }
 
     /// Runs a program to its end.
@@ -146,7 +160,9 @@ impl Machine {
             line.push(b' ');
             line.extend(quote::shell(word).map_err(|_| MachineError::words())?);
         }
-        let mut command = ssh::command(&self.address, &self.settings, tty)?;
+        let certificate = cert::current(&self.settings)?;
+        let certificate = certificate.as_ref().map(|(file, _)| file.as_path());
+        let mut command = ssh::command(&self.address, &self.settings, certificate, tty)?;
         command.push(OsString::from_vec(line));
         Ok(command)
     }

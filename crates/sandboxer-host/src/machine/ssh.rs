@@ -17,6 +17,8 @@ pub struct SshSettings {
     pub user: Option<String>,
     /// Private key.
     pub key: Option<PathBuf>,
+    /// A shell command that prints a certificate for that key.
+    pub cert_command: Option<String>,
     /// How long reaching a host may take.
     pub connect_timeout: Duration,
     /// Where pinned host keys and certificates are kept.
@@ -38,8 +40,8 @@ const SAFE: &[&str] = &[
     "RemoteCommand=none",
     "EscapeChar=none",
     "LogLevel=ERROR",
-    "ServerAliveInterval=5",
-    "ServerAliveCountMax=3",
+    "ServerAliveInterval=3",
+    "ServerAliveCountMax=2",
 ];
 
 /// The file of pinned host keys.
@@ -48,10 +50,12 @@ pub(crate) fn pins(settings: &SshSettings) -> PathBuf {
 }
 
 /// Everything before the remote command.
-pub(crate) fn command(address: &HostAddress, settings: &SshSettings, tty: bool) -> Result<Vec<OsString>, MachineError> {
-    let HostAddress::Ssh { user, name, port } = address else {
-        return Err(MachineError::words());
-    };
+pub(crate) fn command(
+    address: &HostAddress,
+    settings: &SshSettings,
+    certificate: Option<&std::path::Path>,
+    tty: bool,
+) -> Result<Vec<OsString>, MachineError> {
     let mut words: Vec<OsString> = vec!["ssh".into()];
     if let Some(file) = &settings.config_file {
         words.extend(["-F".into(), file.clone().into_os_string()]);
@@ -75,12 +79,27 @@ pub(crate) fn command(address: &HostAddress, settings: &SshSettings, tty: bool) 
             "IdentitiesOnly=yes".into(),
         ]);
     }
+    if let Some(file) = certificate {
+        let mut option = OsString::from("CertificateFile=");
+        option.push(file);
+        words.extend(["-o".into(), option]);
+    }
+    words.extend(destination(address, settings)?.into_iter().map(OsString::from));
+    Ok(words)
+}
+
+/// Where to: user, port, and the name behind `--`.
+pub(crate) fn destination(address: &HostAddress, settings: &SshSettings) -> Result<Vec<String>, MachineError> {
+    let HostAddress::Ssh { user, name, port } = address else {
+        return Err(MachineError::words());
+    };
+    let mut words = Vec::new();
     if let Some(user) = user.as_ref().or(settings.user.as_ref()) {
-        words.extend(["-l".into(), user.into()]);
+        words.extend(["-l".to_owned(), user.clone()]);
     }
     if let Some(port) = port {
-        words.extend(["-p".into(), port.to_string().into()]);
+        words.extend(["-p".to_owned(), port.to_string()]);
     }
-    words.extend(["--".into(), name.into()]);
+    words.extend(["--".to_owned(), name.clone()]);
     Ok(words)
 }

@@ -49,6 +49,12 @@ uptime_s() {
     printf '%s' "${_up%%.*}"
 }
 
+# The same in hundredths, as exact as the kernel says it.
+uptime_cs() {
+    read -r _up _ </proc/uptime
+    printf '%s' "${_up%%.*}${_up##*.}"
+}
+
 boot_id() {
     read -r _boot </proc/sys/kernel/random/boot_id
     printf '%s' "$_boot"

@@ -1,22 +1,35 @@
 # The guard: keeps the deadline when nobody of ours is left. A shell that waits beside the sandbox; the deadline is a
-# file, so moving it needs no signal. Seconds of uptime count, so a clock that is set moves nothing.
+# file, so moving it needs no signal. Uptime counts, so a clock that is set moves nothing.
 #
-# $STATE/deadline   `UPTIME BOOT WALL`: all three say the same moment; WALL counts after a reboot
+# $STATE/deadline   `UPTIME BOOT WALL`: hundredths of a second since that boot, and the same moment in seconds since 1970,
+#                   which counts after a reboot
 # $STATE/expired    the guard (or whoever came first) saw it pass: from here on it is not moved any more
 
 # Sets the deadline to this many seconds from now. The gate is held.
 set_deadline() {
-    printf '%s %s %s\n' "$(($(uptime_s) + $1))" "$(boot_id)" "$(($(date +%s) + $1))" >"$STATE/deadline.new" &&
+    printf '%s %s %s\n' "$(($(uptime_cs) + 100 * $1))" "$(boot_id)" "$(($(date +%s) + $1))" >"$STATE/deadline.new" &&
         mv "$STATE/deadline.new" "$STATE/deadline" || die failed "cannot write the deadline: is the host's disk full?"
 }
 
-# Seconds left, 0 when it passed; nothing when there is no deadline.
+# Seconds left, begun ones whole, 0 when it passed; nothing when there is no deadline.
 seconds_left() {
     [ -s "$STATE/deadline" ] || return 1
     read -r _up _boot _wall <"$STATE/deadline" || return 1
-    if [ "$_boot" = "$(boot_id)" ]; then _left=$((_up - $(uptime_s))); else _left=$((_wall - $(date +%s))); fi
+    if [ "$_boot" = "$(boot_id)" ]; then _left=$(((_up - $(uptime_cs) + 99) / 100)); else _left=$((_wall - $(date +%s))); fi
     [ "$_left" -gt 0 ] || _left=0
     printf '%s' "$_left"
+}
+
+# Whether the sandbox whose gate we hold is still the one that was made: one that ended under our hands may have had its
+# state removed, and made again by our own asking for the gate. The fence was passed just now.
+is_here() {
+    [ -s "$STATE/owner" ] && [ ! -e "$STATE/expired" ] && [ "$_seen" -gt "$_over" ]
+}
+
+# Says that it is not here, and leaves nothing of the asking.
+not_here() {
+    [ -s "$STATE/owner" ] || rm -rf "$STATE"
+    die not_found "$ID is not here any more: its time has passed, or it was removed"
 }
 
 guard_lives() {
@@ -59,7 +72,11 @@ guard() {
     GROUP=$(group_of $$) || exit 1
     _pause=1
     while [ -d "$STATE" ]; do
-        _left=$(seconds_left) || _left=5
+        if ! _left=$(seconds_left); then
+            # Only the remains of something that was asked about a sandbox that had ended.
+            [ -s "$STATE/owner" ] || rm -rf "$STATE"
+            _left=5
+        fi
         if [ "$_left" -gt 0 ]; then
             [ "$_left" -le 5 ] || _left=5
             sleep "$_left"

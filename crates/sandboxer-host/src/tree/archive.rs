@@ -71,6 +71,20 @@ pub(super) fn write(tree: &Tree, to: &mut dyn Write) -> Result<(), TreeError> {
     archive.finish().map_err(unsent)
 }
 
+/// Copies the entries, each read as for the archive.
+pub(super) fn copy(tree: &Tree, to: &Path) -> Result<(), TreeError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut bytes = Vec::new();
+    write(tree, &mut bytes)?;
+    let failed = |error: std::io::Error| TreeError::Unsent(format!("{}: {error}", to.display()));
+    std::fs::create_dir_all(to).map_err(failed)?;
+    // The archive is our own, of entries that were checked: nothing in it leads out.
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    archive.set_preserve_permissions(true);
+    archive.unpack(to).map_err(failed)?;
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o700)).map_err(failed)
+}
+
 fn unreadable(path: &Path, why: &str) -> TreeError {
     TreeError::Unreadable {
         path: path.display().to_string(),

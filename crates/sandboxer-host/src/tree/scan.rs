@@ -132,6 +132,14 @@ impl Tree {
         &self.skipped
     }
 
+    /// Copies the tree into a directory of this machine, which must not be there yet.
+    ///
+    /// # Errors
+    /// It is there, or cannot be written; a file is another than when it was looked at.
+    pub fn copy_to(&self, to: &Path) -> Result<(), TreeError> {
+        archive::copy(self, to)
+    }
+
     /// Writes the archive.
     ///
     /// # Errors

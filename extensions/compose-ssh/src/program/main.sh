@@ -321,7 +321,7 @@ deadline() {
     [ -d "$STATE" ] || die not_found "$ID is not on this host"
     open_gate
     fence
-    [ ! -e "$STATE/expired" ] || die not_found "the time of $ID has passed"
+    is_here || not_here
     _left=$(seconds_left) || _left=0
     [ "$_left" -ge "$1" ] || set_deadline "$1"
     shut_gate

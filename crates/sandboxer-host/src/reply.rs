@@ -3,63 +3,101 @@
 
 use std::net::Ipv4Addr;
 
-use sandboxer_extension::{ErrorKind, ExtensionError};
+use sandboxer_extension::{ErrorKind, ExtensionError, Observation};
 use sandboxer_model::cleanup::{CleanupItem, Presence};
 use sandboxer_model::host::HostSnapshot;
 
+use crate::machine::{Machine, Program};
+
+/// Runs a program to its end and reads what it answered.
+///
+/// # Errors
+/// The machine could not be reached, or the program said that it failed.
+pub async fn ask(machine: &Machine, program: Program, stdin: Vec<u8>) -> Result<Reply, ExtensionError> {
+    let output = machine.run(program, stdin).await?;
+    let mut reply = Reply::default();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        reply.take(line);
+    }
+    match reply.failure() {
+        Some(failure) => Err(failure),
+        None => Ok(reply),
+    }
+}
+
+/// An answer without its last word: the program was ended, so what it did is unknown.
+pub fn cut_short(what: &str, machine: &Machine) -> ExtensionError {
+    ExtensionError::new(
+        ErrorKind::Timeout,
+        format!("{what} on {} ended before it was finished", machine.address()),
+    )
+    .hint("it is tried again; see `sandboxer hosts probe` if it stays so")
+}
+
+/// Nothing could be told of a sandbox, and why.
+pub fn unknown(detail: String) -> Observation {
+    Observation {
+        presence: Presence::Unknown,
+        usable: None,
+        ended: None,
+        detail,
+    }
+}
+
 /// One attempt to reach what must not be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Probe {
+pub struct Probe {
     /// From which service.
-    pub(crate) service: String,
+    pub service: String,
     /// What was tried.
-    pub(crate) target: String,
+    pub target: String,
     /// Where it is.
-    pub(crate) address: String,
+    pub address: String,
     /// Whether it was reached.
-    pub(crate) reached: bool,
+    pub reached: bool,
 }
 
 /// Everything one call answered.
 #[derive(Debug, Default)]
-pub(crate) struct Reply {
+pub struct Reply {
     /// `docker` or `podman`, and the generation of the compose command.
-    pub(crate) engine: Option<(String, String)>,
+    pub engine: Option<(String, String)>,
     /// What the host does not have: names of programs, `root`, `guard`.
-    pub(crate) lacks: Vec<String>,
+    pub lacks: Vec<String>,
     /// The block that was claimed.
-    pub(crate) subnet: Option<Ipv4Addr>,
+    pub subnet: Option<Ipv4Addr>,
     /// What the host's resolver said.
-    pub(crate) names: Vec<(String, Ipv4Addr)>,
+    pub names: Vec<(String, Ipv4Addr)>,
     /// Whether the host has the tree; `None` when it did not say.
-    pub(crate) has_tree: Option<bool>,
+    pub has_tree: Option<bool>,
     /// What the engine says of every container.
-    pub(crate) inspected: Option<serde_json::Value>,
+    pub inspected: Option<serde_json::Value>,
     /// What was tried from inside.
-    pub(crate) probes: Vec<Probe>,
+    pub probes: Vec<Probe>,
     /// Seconds left on the guard's deadline.
-    pub(crate) guard: Option<u64>,
+    pub guard: Option<u64>,
     /// Whether a guard watches.
-    pub(crate) guarded: Option<bool>,
+    pub guarded: Option<bool>,
     /// Login name on the host.
-    pub(crate) user: Option<String>,
+    pub user: Option<String>,
     /// Facts of a probe.
-    pub(crate) facts: Vec<(String, String)>,
+    pub facts: Vec<(String, String)>,
     /// The receipt of a removal.
-    pub(crate) items: Vec<CleanupItem>,
+    pub items: Vec<CleanupItem>,
     /// How the sandbox ended by itself.
-    pub(crate) ended: Option<String>,
-    /// Whether its state and its directory are there.
-    pub(crate) state: Option<bool>,
-    pub(crate) directory: Option<bool>,
+    pub ended: Option<String>,
+    /// Whether its state is there.
+    pub state: Option<bool>,
+    /// Whether its directory is there.
+    pub directory: Option<bool>,
     /// Containers that run, and all of them.
-    pub(crate) containers: Option<(u64, u64)>,
+    pub containers: Option<(u64, u64)>,
     /// Lines of an inventory.
-    pub(crate) things: Vec<String>,
+    pub things: Vec<String>,
     /// Why an inventory is not whole.
-    pub(crate) partial: Option<String>,
+    pub partial: Option<String>,
     /// The last word was said: `ready`, `removed`, `seen` or the deadline.
-    pub(crate) complete: bool,
+    pub complete: bool,
     failed: Option<(String, String)>,
     before: String,
     after: String,
@@ -68,7 +106,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// Takes one line. Returns whether it was `go`: the program waits for us.
-    pub(crate) fn take(&mut self, line: &str) -> bool {
+    pub fn take(&mut self, line: &str) -> bool {
         let (key, value) = line.split_once(' ').unwrap_or((line, ""));
         let words: Vec<&str> = value.split_ascii_whitespace().collect();
         match (key, words.as_slice()) {
@@ -129,7 +167,7 @@ impl Reply {
     }
 
     /// What the program said of its own failure; `None` when it did not fail.
-    pub(crate) fn failure(&self) -> Option<ExtensionError> {
+    pub fn failure(&self) -> Option<ExtensionError> {
         let (kind, message) = self.failed.as_ref()?;
         let kind: ErrorKind =
             serde_json::from_value(serde_json::Value::String(kind.clone())).unwrap_or(ErrorKind::Failed);
@@ -137,16 +175,16 @@ impl Reply {
     }
 
     /// The host before and after.
-    pub(crate) fn before_and_after(&self) -> (HostSnapshot, HostSnapshot) {
+    pub fn before_and_after(&self) -> (HostSnapshot, HostSnapshot) {
         (
-            sandboxer_host::snapshot::parse(&self.before),
-            sandboxer_host::snapshot::parse(&self.after),
+            crate::snapshot::parse(&self.before),
+            crate::snapshot::parse(&self.after),
         )
     }
 
     /// The host as a probe saw it.
-    pub(crate) fn snapshot(&self) -> HostSnapshot {
-        sandboxer_host::snapshot::parse(&self.now)
+    pub fn snapshot(&self) -> HostSnapshot {
+        crate::snapshot::parse(&self.now)
     }
 }
 
