@@ -6,7 +6,6 @@
 //! | [`shell`] | the programs that run there: fencing, the guard, receiving trees |
 //! | [`reply`] | reading what those programs answer |
 //! | [`tree`] | a repository as it travels: ignore files, links, digest, archive |
-//! | [`pin`] | vouching for a host's keys |
 //! | [`mod@quote`] | the one function that makes a shell word of any bytes |
 //! | [`snapshot`] | reading what a host says of itself |
 //! | [`tunnel`] | tunnels that somebody else keeps up: found by name, looked at |
@@ -15,7 +14,6 @@
 
 pub mod local_exec;
 pub mod machine;
-pub mod pin;
 pub mod process_table;
 pub mod quote;
 pub mod reply;

@@ -17,6 +17,7 @@ mod egress;
 mod flavours;
 mod lab;
 mod machines;
+mod pin;
 mod registry;
 mod stack;
 mod validator;

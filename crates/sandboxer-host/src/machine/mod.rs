@@ -16,7 +16,6 @@ pub use cert::Identity;
 pub use error::{MachineError, MachineErrorKind};
 pub use pin::{ShownKey, pin, shown_keys};
 pub use ssh::SshSettings;
-pub(crate) use ssh::pins;
 pub use talk::Talk;
 
 use std::borrow::Cow;

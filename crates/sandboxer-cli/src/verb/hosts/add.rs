@@ -39,7 +39,7 @@ pub(super) async fn add(context: &Context, args: AddHostArgs) -> Result<u8, User
         known = engine.host(&new.name).await.ok().map(|status| status.host);
         let given = new.address.clone().unwrap_or_else(|| new.name.clone());
         let address = known.as_ref().map_or(given, |host| host.address.to_string());
-        host_keys::pin(context, &address).await?;
+        host_keys::vouch(context, &address)?;
     }
     let status = match known {
         Some(host) => engine.probe_host(&host.name).await?,
