@@ -49,8 +49,12 @@ pub(crate) struct AddHostArgs {
     /// Its name here
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// How it is reached: local, or [user@]name[:port] [default: NAME]
-    #[arg(long, value_name = "ADDRESS")]
+    /// How it is reached: `local`, or `[user@]name[:port]` [default: NAME]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        help = "How it is reached: local, or [user@]name[:port] [default: NAME]"
+    )]
     pub(crate) address: Option<String>,
     /// Sandboxes it takes at once
     #[arg(long, value_name = "N")]
