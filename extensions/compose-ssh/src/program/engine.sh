@@ -83,7 +83,7 @@ last_words() { tail -c 1200 "$1" | tr '\n' ' ' | tr -cd '[:print:]'; }
 engine_failed() {
     _words=$(last_words "$2")
     case $_words in
-    *"Cannot connect to the Docker daemon"* | *"Is the docker daemon running"* | *"connection refused"* | *"connection reset by peer"* | *"EOF"* | *"Error while fetching server API version"*)
+    *"Cannot connect to the Docker daemon"* | *"Is the docker daemon running"* | *"connection refused"* | *"connection reset by peer"* | *"EOF"* | *"Error while fetching server API version"* | *"curl: ("*)
         die unavailable "$1: the container engine does not answer: $_words"
         ;;
     *"no space left on device"* | *"No space left on device"*)
@@ -98,8 +98,49 @@ engine_failed() {
 
 PROJECT_LABEL=com.docker.compose.project
 
+# Whether the engine can be asked at its socket, without its client: a request is answered in a tenth of the time. Not
+# where a context could mean another engine.
+at_socket() {
+    [ "$ENGINE" = docker ] && [ -z "${DOCKER_CONTEXT:-}" ] && command -v curl >/dev/null 2>&1 || return 1
+    SOCKET=${DOCKER_HOST:-}
+    if [ -z "$SOCKET" ]; then
+        if grep -qs currentContext "${DOCKER_CONFIG:-${HOME:-/}/.docker}/config.json"; then return 1; fi
+        SOCKET=unix:///var/run/docker.sock
+    fi
+    case $SOCKET in
+    unix://*) SOCKET=${SOCKET#unix://} ;;
+    *) return 1 ;;
+    esac
+    [ -S "$SOCKET" ] && [ -w "$SOCKET" ]
+}
+
+# Everything that carries a label, in the engine's words. Arguments: path, label.
+asked() {
+    curl -sS -f --max-time 20 --unix-socket "$SOCKET" "http://engine/$1filters=%7B%22label%22%3A%5B%22$2%3D$ID%22%5D%7D"
+}
+
+# The same as `listed`, from the socket. Quotes inside of values are escaped, so only keys match.
+listed_at_socket() {
+    case $1 in
+    container) _json=$(asked 'containers/json?all=1&' "$PROJECT_LABEL") || return 1 ;;
+    network) _json=$(asked 'networks?' "$PROJECT_LABEL") || return 1 ;;
+    volume)
+        _json=$(asked 'volumes?' "$PROJECT_LABEL") || return 1
+        printf '%s' "$_json" | grep -o '"Name":"[A-Za-z0-9_.-]*"' | cut -d '"' -f 4
+        return 0
+        ;;
+    image) _json=$(asked 'images/json?' dev.sandboxer.sandbox && asked 'images/json?' "$PROJECT_LABEL") || return 1 ;;
+    esac
+    printf '%s' "$_json" | grep -o '"Id":"[a-z0-9:]*"' | cut -d '"' -f 4
+    return 0
+}
+
 # Ids of everything of this kind that belongs to the sandbox. Fails when the engine cannot be asked.
 listed() {
+    if at_socket; then
+        listed_at_socket "$1"
+        return
+    fi
     case $1 in
     container) "$ENGINE" ps -aq --no-trunc --filter "label=$PROJECT_LABEL=$ID" ;;
     network) "$ENGINE" network ls -q --no-trunc --filter "label=$PROJECT_LABEL=$ID" ;;

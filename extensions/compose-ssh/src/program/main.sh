@@ -189,12 +189,17 @@ remove() {
         rm -f "$STATE"/ok.*
         for _kind in container network volume image; do
             sort -u "$STATE/list.$_kind" >"$STATE/found.$_kind"
-            if [ -s "$STATE/found.$_kind" ]; then
-                _left=1
-                remove_all "$_kind" "$STATE/found.$_kind"
-                cat "$STATE/found.$_kind" >>"$STATE/removed.$_kind"
+            [ -s "$STATE/found.$_kind" ] || continue
+            _left=1
+            cat "$STATE/found.$_kind" >>"$STATE/removed.$_kind"
+            # Containers first, since they hold the rest; then the rest at once.
+            if [ "$_kind" = container ]; then
+                remove_all container "$STATE/found.container"
+            else
+                remove_all "$_kind" "$STATE/found.$_kind" &
             fi
         done
+        wait
         [ "$_left" = 1 ] || break
         forget_layers
         if [ "$_round" -ge 6 ]; then
