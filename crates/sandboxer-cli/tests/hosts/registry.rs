@@ -27,7 +27,7 @@ impl Lab {
 
 #[test]
 fn a_registered_host_is_found_filled_drained_and_forgotten() {
-    let lab = or_skip!("the registry of hosts", Lab::start(Plan::new()));
+    let lab = or_skip!("the registry of hosts", Lab::start(Plan::new().disk_mib(65_536)));
     let added = lab.run(&[
         "hosts",
         "add",
@@ -142,7 +142,7 @@ fn copy_records(from: &std::path::Path, to: &std::path::Path) {
 
 #[test]
 fn what_no_record_knows_is_reaped_and_what_is_of_others_is_not() {
-    let lab = or_skip!("reaping on a host", Lab::start(Plan::new()));
+    let lab = or_skip!("reaping on a host", Lab::start(Plan::new().disk_mib(65_536)));
     lab.run(&["hosts", "add", lab.host.alias()]).json();
     let backup = lab.world.path().join("backup");
     copy_records(&lab.world.data, &backup);

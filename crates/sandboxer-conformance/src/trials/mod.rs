@@ -6,6 +6,7 @@ pub mod fencing;
 pub mod guard;
 pub mod lifecycle;
 pub mod limits;
+pub mod logs;
 pub mod network;
 pub mod refusal;
 pub mod workspace;
@@ -21,6 +22,7 @@ pub const ALL: &[&[Trial]] = &[
     limits::TRIALS,
     facts::TRIALS,
     exec::TRIALS,
+    logs::TRIALS,
     workspace::TRIALS,
     guard::TRIALS,
 ];
