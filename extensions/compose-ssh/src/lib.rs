@@ -7,6 +7,7 @@
 //! | `network` | addresses, and the wall around them |
 //! | `program` | the program that runs on the host |
 //! | `provision`, `plan`, `report` | making a sandbox over one connection; what was decided; how that is told |
+//! | `podman` | what podman-compose does not pass on |
 //! | `session`, `inventory` | commands inside; what is on a host |
 //! | `extension` | the contract over all of it |
 
@@ -15,6 +16,7 @@ mod extension;
 mod inventory;
 mod network;
 mod plan;
+mod podman;
 pub mod policy;
 mod program;
 mod provision;

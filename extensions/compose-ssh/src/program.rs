@@ -23,6 +23,7 @@ pub(crate) fn text() -> &'static str {
             shell::SNAPSHOT,
             include_str!("program/engine.sh"),
             include_str!("program/network.sh"),
+            include_str!("program/podman.sh"),
             include_str!("program/main.sh"),
         ])
     })

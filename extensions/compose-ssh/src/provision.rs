@@ -15,6 +15,7 @@ use crate::extension::{BASE_DIR, Settings};
 use crate::inventory::lack;
 use crate::network::{self, BLOCK_PREFIX, Leaves};
 use crate::plan::{Plan, ReadyWords, targets_under_deny};
+use crate::podman;
 use crate::policy::{self, Stack};
 use crate::program::program;
 use crate::report;
@@ -137,7 +138,13 @@ pub(crate) async fn provision(
         })
         .await?
     };
-    let document = serde_json::to_vec(&stack.document)
+    let for_podman = reply
+        .engine
+        .as_ref()
+        .filter(|(_, flavour)| flavour == "podman" && request.profile.trust != Trust::Full)
+        .map(|_| podman::translate(&stack.document, id));
+    let written = for_podman.as_ref().map_or(&stack.document, |made| &made.document);
+    let document = serde_json::to_vec(written)
         .map_err(|error| ExtensionError::new(ErrorKind::Failed, format!("cannot write the Compose file: {error}")))?;
     talk.send(format!("compose {}\n", document.len()).as_bytes()).await?;
     talk.send(&document).await?;
@@ -147,6 +154,11 @@ pub(crate) async fn provision(
             .await?;
     } else {
         talk.send(format!("wall {}\n{wall}", wall.len()).as_bytes()).await?;
+    }
+    if let Some(made) = &for_podman {
+        for (what, text) in [("networks", &made.networks), ("arguments", &made.arguments)] {
+            talk.send(format!("{what} {}\n{text}", text.len()).as_bytes()).await?;
+        }
     }
     let builds = builds(&stack, &prepared, call, request)?;
     if !builds.is_empty() {
@@ -167,6 +179,10 @@ pub(crate) async fn provision(
     }
     if !reply.complete {
         return Err(cut_short("making it", machine));
+    }
+    let mut stack = stack;
+    if let Some(made) = &for_podman {
+        stack.document = podman::expected(&stack.document, made);
     }
     compare(&stack, &reply, request.profile.trust)?;
 

@@ -52,6 +52,9 @@ compose() {
     mkdir -p "$STATE/empty"
     (
         cd "$STATE/empty" || exit 1
+        if [ -x "$STATE/bin/podman" ]; then _podman_path="--podman-path $STATE/bin/podman"; else _podman_path=; fi
+        _logins=${DOCKER_CONFIG:-${HOME:-/}/.docker}
+        [ -s "$_logins/config.json" ] || _logins=
         # The operator's own file, taken as it is; ours only adds whose it is.
         if [ -s "$STATE/trusted" ]; then
             IFS= read -r _file <"$STATE/trusted"
@@ -64,8 +67,8 @@ compose() {
         exec env -i PATH="$PATH" HOME="$STATE/empty" ${DOCKER_HOST:+DOCKER_HOST="$DOCKER_HOST"} \
             ${XDG_RUNTIME_DIR:+XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR"} \
             ${CONTAINERS_CONF:+CONTAINERS_CONF="$CONTAINERS_CONF"} ${CONTAINERS_STORAGE_CONF:+CONTAINERS_STORAGE_CONF="$CONTAINERS_STORAGE_CONF"} \
-            DOCKER_CONFIG="${DOCKER_CONFIG:-${HOME:-/}/.docker}" COMPOSE_PROJECT_NAME="$ID" \
-            $COMPOSE -p "$ID" "$@" </dev/null
+            ${_logins:+DOCKER_CONFIG="$_logins"} COMPOSE_PROJECT_NAME="$ID" \
+            $COMPOSE ${_podman_path} -p "$ID" "$@" </dev/null
     )
 }
 

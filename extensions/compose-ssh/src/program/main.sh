@@ -75,8 +75,6 @@ provision() {
     case $_digest in - | [0-9a-f]*) ;; *) die invalid "the digest of the tree is none" ;; esac
     begin
     pick_compose "$_choice"
-    # podman-compose passes neither addresses nor limits of processes nor resolvers on.
-    [ "$FLAVOUR" != podman ] || die cannot_enforce "podman-compose would drop limits and addresses that the sandbox is walled by: give the host docker compose"
     # Whoever removes it asks the same engine.
     printf '%s\n' "$INSTALLATION" >"$STATE/owner" && printf '%s\n' "$COMPOSE" >"$STATE/choice" ||
         die capacity "cannot write below $STATE: is the host's disk full?"
@@ -101,6 +99,8 @@ provision() {
     while IFS=' ' read -r _what _length; do
         case $_what in
         compose) receive "$STATE/compose.json" "$_length" ;;
+        networks) receive "$STATE/networks" "$_length" ;;
+        arguments) receive "$STATE/arguments" "$_length" ;;
         trusted) receive "$STATE/trusted" "$_length" ;;
         wall) receive "$STATE/wall.nft" "$_length" ;;
         builds) receive "$STATE/builds" "$_length" ;;
@@ -114,6 +114,10 @@ provision() {
     [ "${_what:-}" = go ] || die unavailable "the request did not arrive whole"
     still
     if [ "$_digest" = - ]; then place_empty; else place_tree "$_digest"; fi
+    if [ "$FLAVOUR" = podman ] && [ -s "$STATE/networks" ]; then
+        make_networks
+        write_podman
+    fi
     if [ -s "$STATE/wall.nft" ]; then raise_wall; fi
     if [ -s "$STATE/builds" ]; then
         still
@@ -123,6 +127,14 @@ provision() {
     # Only a trusted file has anything left to build.
     if [ -s "$STATE/trusted" ]; then _build=; else _build=--no-build; fi
     compose up -d $_build >"$STATE/up.log" 2>&1 || engine_failed "compose up failed" "$STATE/up.log"
+    # podman-compose ends well whatever became of its containers.
+    if [ "$FLAVOUR" = podman ]; then
+        [ -n "$(listed container)" ] || {
+            grep -i '^error' "$STATE/up.log" >"$STATE/log" || cp "$STATE/up.log" "$STATE/log"
+            engine_failed "compose up made no container" "$STATE/log"
+        }
+        if [ -s "$STATE/networks" ]; then join_networks; fi
+    fi
     say made
 }
 
