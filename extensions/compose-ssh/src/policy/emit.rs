@@ -33,6 +33,11 @@ pub(super) fn emit(request: &Request<'_>, file: &File) -> Result<Stack, Vec<Refu
         let addresses = addresses(request, file, name, service);
         services.insert(name.clone(), emit_service(request, service, &addresses, &shares));
         builds.extend(service.build.clone());
+        if !service.labels.is_empty() {
+            notes.push(format!(
+                "`services.{name}.labels` is not used: programs on the host could act on them"
+            ));
+        }
         if !service.ports.is_empty() && request.network.egress == Egress::Nothing {
             notes.push(format!(
                 "`services.{name}.ports`: under `network.default: deny` nothing is published; the ports answer at the \
@@ -224,9 +229,8 @@ fn emit_service(request: &Request<'_>, service: &Service, addresses: &[(String, 
     if !service.environment.is_empty() {
         put("environment", json!(service.environment));
     }
-    let mut labels = service.labels.clone();
-    labels.extend(request.labels.clone());
-    put("labels", json!(labels));
+    // Programs on the host act on labels of containers they see: a stranger's are not put there.
+    put("labels", json!(request.labels));
     for (key, on) in [
         ("init", service.init),
         ("read_only", service.read_only),

@@ -131,6 +131,14 @@ pub(super) fn image(at: &At<'_>) -> Option<String> {
     if !starts || text.len() > 255 || !text.bytes().all(plain) || text.contains("//") {
         return at.refuse(format!("is `{text}`, not the name of an image"));
     }
+    // What another sandbox built is on the same host, under its name and under its id.
+    let bare = text.split([':', '@']).next().unwrap_or("");
+    let is_id = bare.len() >= 6 && bare.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+    if text.starts_with("sbx-") || text.starts_with("localhost/") || text.starts_with("sha256:") || is_id {
+        return at.refuse(format!(
+            "is `{text}`: an image of another sandbox, or one that only its id names"
+        ));
+    }
     let registry = text.split_once('/').map_or("", |(first, _)| first);
     let host = registry.split(':').next().unwrap_or("");
     let numeric = !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit() || b == b'.') && host.contains('.');
