@@ -246,6 +246,7 @@ fn stack(
     };
     let compose_file = compose_file(prepared, &project)?;
     let remote_dir = format!("{base_dir}/{id}");
+    let copies_dir = format!("{base_dir}/.sbx/{id}/copies");
     let request = policy::Request {
         project: &project,
         compose_file: &compose_file,
@@ -267,6 +268,7 @@ fn stack(
             },
         },
         remote_dir: &remote_dir,
+        copies_dir: &copies_dir,
         tree: match profile.workspace.access {
             WorkspaceAccess::Ro => policy::TreeAccess::ReadOnly,
             WorkspaceAccess::Rw | WorkspaceAccess::None => policy::TreeAccess::AsWritten,
@@ -356,6 +358,14 @@ fn builds(
     request: &ProvisionRequest,
 ) -> Result<Vec<u8>, ExtensionError> {
     let mut script = Vec::new();
+    for (number, path) in stack.copies.iter().enumerate() {
+        let path = format!("./{}", path.display());
+        let quoted = quote::shell(path.as_bytes())
+            .map_err(|error| ExtensionError::new(ErrorKind::Invalid, format!("a path of the project: {error}")))?;
+        script.extend_from_slice(format!("part {number} ").as_bytes());
+        script.extend_from_slice(&quoted);
+        script.push(b'\n');
+    }
     for build in &stack.builds {
         let mut words: Vec<String> = vec!["-t".to_owned(), build.tag.clone(), "--force-rm".to_owned()];
         // A build that could reach the world would be the way out that the services do not have.

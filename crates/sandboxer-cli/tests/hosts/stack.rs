@@ -220,3 +220,20 @@ fn a_trusted_file_is_taken_as_it_is_and_goes_all_the_same() {
     lab.nothing_is_left();
     lab.host.down();
 }
+
+/// A container that may write above a place could put a link there, and the engine would follow it for the next one.
+#[test]
+fn what_lies_beneath_a_writable_place_is_bound_from_a_copy() {
+    let lab = or_skip!("nested binds", Lab::start(Plan::new()));
+    let repository = lab.repository_of(
+        "nested",
+        "services:\n  writer:\n    image: busybox:stable\n    init: true\n    volumes: [\".:/app\"]\n    command: [\"sh\", \"-c\", \"rm -r /app/conf; ln -s /etc /app/conf; exec sleep 100000\"]\n    healthcheck: {test: [\"CMD\", \"test\", \"-L\", \"/app/conf\"], interval: 1s, retries: 20}\n  reader:\n    image: busybox:stable\n    init: true\n    volumes: [\"./conf:/conf:ro\"]\n    command: sleep 100000\n    depends_on: {writer: {condition: service_healthy}}\n",
+    );
+    lab.world.write("nested/conf/own", "mine\n");
+    let created = lab.created(&repository, &[]);
+    let seen = lab.inside(&id(&created), "reader", &["ls", "/conf"]);
+    assert_eq!(seen.stdout, "own\n", "{seen:?}");
+    lab.destroy(&id(&created));
+    lab.nothing_is_left();
+    lab.host.down();
+}

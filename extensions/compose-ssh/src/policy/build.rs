@@ -56,7 +56,7 @@ pub(super) fn build(at: &At<'_>, service: &str, tag: String, project: Option<(&P
                 args = super::service::pairs(&given)?;
             }
             fields.drop_keys(
-                &["pull", "no_cache"],
+                &["pull", "no_cache", "labels"],
                 "is not used: an image is built anew from what the host has",
             );
             fields.finish();

@@ -74,6 +74,7 @@ pub(super) fn emit(request: &Request<'_>, file: &File) -> Result<Stack, Vec<Refu
         document,
         services: plans,
         builds,
+        copies: file.copies.clone(),
         notes,
     })
 }
@@ -348,6 +349,15 @@ fn emit_mounts(request: &Request<'_>, service: &Service, put: &mut impl FnMut(&s
                 };
                 let read_only = mount.read_only || request.tree == TreeAccess::ReadOnly;
                 volumes.push(format!("{source}:{}{}", mount.target, suffix(read_only)));
+            }
+            MountKind::Copy(number) => {
+                let read_only = mount.read_only;
+                volumes.push(format!(
+                    "{}/{number}:{}{}",
+                    request.copies_dir,
+                    mount.target,
+                    suffix(read_only)
+                ));
             }
             MountKind::Memory(bytes) => memory.push(format!("{}:size={bytes},mode=1777", mount.target)),
         }

@@ -149,8 +149,9 @@ impl<'a> At<'a> {
     pub(super) fn truth(&self) -> Option<bool> {
         match &self.node.value {
             Value::Bool(value) => Some(*value),
-            Value::Text(text) if text == "true" => Some(true),
-            Value::Text(text) if text == "false" => Some(false),
+            // Compose's own reader takes these words of YAML 1.1 for truths.
+            Value::Text(text) if matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on") => Some(true),
+            Value::Text(text) if matches!(text.to_ascii_lowercase().as_str(), "false" | "no" | "off") => Some(false),
             _ => self.refuse(format!("is {}, not `true` or `false`", self.node.describe())),
         }
     }

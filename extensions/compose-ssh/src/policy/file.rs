@@ -1,7 +1,7 @@
 //! The whole file: services, volumes, networks, and what refers to what.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Request;
 use super::fields::{At, Found};
@@ -25,6 +25,8 @@ pub(super) struct File {
     /// Those that are used, in order.
     pub(super) volumes: BTreeSet<String>,
     pub(super) networks: Vec<String>,
+    /// Places of the repository that services get a copy of.
+    pub(super) copies: Vec<PathBuf>,
     pub(super) notes: Vec<String>,
 }
 
@@ -50,6 +52,13 @@ pub(super) fn understand(request: &Request<'_>, source: &Source) -> Result<File,
 fn read<'a>(request: &Request<'a>, source: &'a Source, found: &'a Found<'a>) -> Option<File> {
     let root = At::new(&source.root, Vec::new(), found);
     let mut fields = root.fields()?;
+    let project: Option<(&super::Project, &Path)> = Some((request.project, source.directory.as_path()));
+    let mut files = super::mount::Files::new();
+    for kind in ["secrets", "configs"] {
+        if let Some(at) = fields.take(kind) {
+            super::mount::declared_files(&at, kind, project, &mut files);
+        }
+    }
     let services = fields.take("services");
     let volumes = declared(fields.take("volumes"), &["name"]);
     let networks = declared(
@@ -64,14 +73,13 @@ fn read<'a>(request: &Request<'a>, source: &'a Source, found: &'a Found<'a>) -> 
         return root.refuse("has no services");
     };
     let mut read = BTreeMap::new();
-    let project: Option<(&super::Project, &Path)> = Some((request.project, source.directory.as_path()));
     for (name, at) in services_at.entries()? {
         if !is_name(name) {
             at.refuse::<()>(format!("`{name}` is not the name of a service"));
             continue;
         }
         let tag = format!("{}-{}:sandbox", request.name, name.to_ascii_lowercase());
-        if let Some(service) = service(&at, name, &tag, project) {
+        if let Some(service) = service(&at, name, &tag, project, &files) {
             check_references(&at, &service, &volumes, &networks);
             read.insert(name.to_owned(), (service, at));
         }
@@ -95,7 +103,8 @@ fn read<'a>(request: &Request<'a>, source: &'a Source, found: &'a Found<'a>) -> 
         return services_at.refuse("has no service that starts");
     }
     check_dependencies(&read);
-    nested_binds(&read);
+    give_aliases(&mut read);
+    let copies = nested_binds(request, &mut read);
     let used: BTreeSet<String> = read
         .values()
         .filter(|(service, _)| !service.no_network)
@@ -131,6 +140,7 @@ fn read<'a>(request: &Request<'a>, source: &'a Source, found: &'a Found<'a>) -> 
         services: read.into_iter().map(|(name, (service, _))| (name, service)).collect(),
         volumes: volumes_used,
         networks: used.into_iter().collect(),
+        copies,
         notes: Vec::new(),
     })
 }
@@ -219,37 +229,76 @@ fn check_dependencies(services: &BTreeMap<String, (Service, At<'_>)>) {
     }
 }
 
+/// A name that one service knows another by is a name of that other one on its networks.
+fn give_aliases(services: &mut BTreeMap<String, (Service, At<'_>)>) {
+    let all: Vec<(String, String)> = services
+        .values()
+        .flat_map(|(service, _)| service.link_aliases.clone())
+        .collect();
+    for (name, alias) in all {
+        let Some((service, _)) = services.get_mut(&name) else {
+            continue;
+        };
+        let networks = service
+            .networks
+            .get_or_insert_with(|| BTreeMap::from([(DEFAULT.to_owned(), Vec::new())]));
+        for aliases in networks.values_mut() {
+            aliases.push(alias.clone());
+        }
+    }
+}
+
 /// The engine follows the way to a source when a container starts. A container that can write above it could have put a
-/// link there by then, and the link would lead wherever it likes on the host.
-fn nested_binds(services: &BTreeMap<String, (Service, At<'_>)>) {
-    let binds: Vec<(&Path, bool)> = services
+/// link there by then, and the link would lead wherever it likes on the host. So what lies beneath a writable place is bound
+/// from a copy that no container can reach. One that is written to would no longer show above, and is refused.
+fn nested_binds(request: &Request<'_>, services: &mut BTreeMap<String, (Service, At<'_>)>) -> Vec<PathBuf> {
+    let mut copies: Vec<PathBuf> = Vec::new();
+    if request.tree == super::TreeAccess::ReadOnly {
+        return copies;
+    }
+    let writable: Vec<PathBuf> = services
         .values()
         .flat_map(|(service, _)| &service.mounts)
         .filter_map(|mount| match &mount.kind {
-            MountKind::Bind(path) => Some((path.as_path(), mount.read_only)),
+            MountKind::Bind(path) if !mount.read_only => Some(path.clone()),
             _ => None,
         })
         .collect();
-    for (service, at) in services.values() {
-        for mount in &service.mounts {
+    for (name, (service, at)) in services.iter_mut() {
+        for mount in &mut service.mounts {
             let MountKind::Bind(path) = &mount.kind else { continue };
-            let above = binds
-                .iter()
-                .find(|(outer, read_only)| !read_only && path.as_path() != *outer && path.starts_with(outer));
-            if let Some((outer, _)) = above {
-                let outer = if outer.as_os_str().is_empty() {
-                    ".".into()
-                } else {
-                    outer.display().to_string()
-                };
+            let Some(outer) = writable.iter().find(|outer| path != *outer && path.starts_with(outer)) else {
+                continue;
+            };
+            let outer = if outer.as_os_str().is_empty() {
+                ".".into()
+            } else {
+                outer.display().to_string()
+            };
+            let found = request.project.find(path);
+            if !mount.read_only
+                && found != Ok(super::project::Found::File)
+                && found != Ok(super::project::Found::Directory)
+            {
                 at.child("volumes", at.node).refuse_with::<()>(
                     format!(
-                        "mounts `{}`, and `{outer}` above it is mounted writable",
+                        "mounts `{}`, which is not in the project, and `{outer}` above it is mounted writable",
                         path.display()
                     ),
-                    "mount the outer one read-only, or keep the inner one in a named volume",
+                    "keep it in a named volume",
                 );
+                continue;
             }
+            at.found.note(format!(
+                "`services.{name}.volumes`: `{}` is a copy, since `{outer}` above it is mounted writable",
+                path.display()
+            ));
+            let number = copies.iter().position(|copy| copy == path).unwrap_or_else(|| {
+                copies.push(path.clone());
+                copies.len() - 1
+            });
+            mount.kind = MountKind::Copy(number);
         }
     }
+    copies
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `project` | the repository, read beneath an open directory and through no link |
 //! | `read` | the text as a tree: bounded, merge keys expanded, variables filled in from the project's own `.env` |
+//! | `extend` | one service that extends another of the same file |
 //! | `fields` | taking a mapping apart, so that what nobody took is refused |
 //! | `value` | words, numbers, sizes, durations and paths of Compose |
 //! | `service`, `mount`, `port`, `build` | one service and its parts, as far as they are harmless |
@@ -19,6 +20,7 @@
 mod build;
 mod compare;
 mod emit;
+mod extend;
 mod fields;
 mod file;
 mod mount;
@@ -55,6 +57,8 @@ pub struct Request<'a> {
     pub network: NetworkPlan,
     /// Where the repository is on the host, absolute.
     pub remote_dir: &'a str,
+    /// Where copies of its parts are on the host, absolute: beyond the reach of containers.
+    pub copies_dir: &'a str,
     /// Whether services may write to the repository on the host.
     pub tree: TreeAccess,
 }
@@ -112,6 +116,8 @@ pub struct Stack {
     pub services: BTreeMap<String, ServicePlan>,
     /// Images to be built before.
     pub builds: Vec<Build>,
+    /// Places of the repository to be copied before, each to its number.
+    pub copies: Vec<std::path::PathBuf>,
     /// What was accepted and changed, for people.
     pub notes: Vec<String>,
 }
@@ -161,6 +167,7 @@ pub fn trusted(request: &Request<'_>) -> Result<Stack, Vec<Refusal>> {
             .collect(),
         document: serde_json::json!({ "services": services }),
         builds: Vec::new(),
+        copies: Vec::new(),
         notes: vec!["`trust: full`: the file is taken as it is, and may reach the host".to_owned()],
     })
 }

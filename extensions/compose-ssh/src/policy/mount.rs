@@ -27,6 +27,8 @@ pub(super) enum MountKind {
     Anonymous,
     /// A place of the repository, relative to its root.
     Bind(PathBuf),
+    /// The copy of this number, made before anything runs.
+    Copy(usize),
     /// Memory, of so many bytes.
     Memory(u64),
 }
@@ -41,6 +43,86 @@ pub(super) fn volumes(at: &At<'_>, project: Option<(&Project, &std::path::Path)>
         }
     }
     mounts
+}
+
+/// Secrets and configs that a file declares: kind and name → where in the project.
+pub(super) type Files = std::collections::BTreeMap<(&'static str, String), PathBuf>;
+
+/// Top-level `secrets` or `configs`: files of the project, and nothing else.
+pub(super) fn declared_files(
+    at: &At<'_>,
+    kind: &'static str,
+    project: Option<(&Project, &std::path::Path)>,
+    files: &mut Files,
+) {
+    for (name, item) in at.entries().unwrap_or_default() {
+        if !value::is_name(name) {
+            item.refuse::<()>(format!("`{name}` is not a name"));
+            continue;
+        }
+        let Some(mut fields) = item.fields() else { continue };
+        if let Some(external) = fields.take("external")
+            && external.truth() != Some(false)
+        {
+            external.refuse::<()>("would use what is not the sandbox's");
+        }
+        fields.drop_keys(&["name"], "is not used: the sandbox has its own");
+        let path = fields.take("file").and_then(|file| {
+            let text = file.text()?;
+            match bind(&file, &text, project)? {
+                MountKind::Bind(path) => Some(path),
+                _ => None,
+            }
+        });
+        fields.finish();
+        match path {
+            Some(path) => {
+                files.insert((kind, name.to_owned()), path);
+            }
+            None => {
+                item.refuse::<()>("names no file of the project");
+            }
+        }
+    }
+}
+
+/// `secrets` or `configs` of a service: each file is bound read-only.
+pub(super) fn files(at: &At<'_>, kind: &'static str, folder: &str, files: &Files) -> Vec<Mount> {
+    let mut mounts = Vec::new();
+    for item in at.items().unwrap_or_default() {
+        mounts.extend(one_file(&item, kind, folder, files));
+    }
+    mounts
+}
+
+fn one_file(at: &At<'_>, kind: &'static str, folder: &str, files: &Files) -> Option<Mount> {
+    let (name, target) = match &at.node.value {
+        Value::Map(_) => {
+            let mut fields = at.fields()?;
+            let name = fields.take("source").and_then(|source| source.text());
+            let target = fields.take("target").and_then(|target| target.text());
+            fields.drop_keys(&["uid", "gid", "mode"], "is not used: files are as in the repository");
+            fields.finish();
+            match name {
+                Some(name) => (name, target),
+                None => return at.refuse("names no source"),
+            }
+        }
+        _ => (at.text()?, None),
+    };
+    let Some(path) = files.get(&(kind, name.clone())) else {
+        return at.refuse(format!("names `{name}`, which the file does not declare"));
+    };
+    let target = match target {
+        Some(target) if target.starts_with('/') => target,
+        Some(target) => format!("{folder}{target}"),
+        None => format!("{folder}{name}"),
+    };
+    Some(Mount {
+        kind: MountKind::Bind(path.clone()),
+        target: value::target(at, &target)?,
+        read_only: true,
+    })
 }
 
 /// `tmpfs` of a service: `target[:options]`, of which only a size is heard.
@@ -187,9 +269,7 @@ fn long(at: &At<'_>, project: Option<(&Project, &std::path::Path)>) -> Option<Mo
         if let Some(given) = options.take("size") {
             size = size.min(value::size(&given)?);
         }
-        if let Some(mode) = options.take("mode") {
-            mode.count()?;
-        }
+        options.drop_keys(&["mode"], "is not used");
         options.finish();
     }
     fields.finish();

@@ -87,6 +87,7 @@ pub(super) fn of_text(file: &str, text: &str, variables: BTreeMap<String, String
     if !refusals.is_empty() {
         return Err(refusals);
     }
+    super::extend::extend(&mut root);
     notes.sort();
     notes.dedup();
     Ok(Source {

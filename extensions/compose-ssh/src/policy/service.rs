@@ -47,6 +47,8 @@ pub(super) struct Service {
     /// Network → aliases; `None`: the file names none, so it is the default one.
     pub(super) networks: Option<BTreeMap<String, Vec<String>>>,
     pub(super) no_network: bool,
+    /// Other services, and the names that this one knows them by.
+    pub(super) link_aliases: Vec<(String, String)>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) restart: Option<String>,
     pub(super) init: bool,
@@ -73,7 +75,7 @@ pub(super) fn reason(key: &str) -> Option<&'static str> {
             "would take a wall between the container and the host away"
         }
         "provider" | "develop" | "post_start" | "pre_stop" => "would run programs on the host",
-        "include" | "extends" | "label_file" | "configs" | "secrets" | "credential_spec" => {
+        "include" | "extends" | "label_file" | "credential_spec" | "content" | "environment" | "template_driver" => {
             "would bring in files that are not looked at here"
         }
         "volumes_from" | "external_links" | "use_api_socket" => {
@@ -93,7 +95,13 @@ pub(super) fn reason(key: &str) -> Option<&'static str> {
 }
 
 /// Reads one service.
-pub(super) fn service(at: &At<'_>, name: &str, tag: &str, project: Option<(&Project, &Path)>) -> Option<Service> {
+pub(super) fn service(
+    at: &At<'_>,
+    name: &str,
+    tag: &str,
+    project: Option<(&Project, &Path)>,
+    files: &mount::Files,
+) -> Option<Service> {
     let mut fields = at.fields()?;
     let mut service = Service {
         image: fields.take("image").and_then(|image| value::image(&image)),
@@ -128,20 +136,27 @@ pub(super) fn service(at: &At<'_>, name: &str, tag: &str, project: Option<(&Proj
     }
     if let Some(links) = fields.take("links") {
         for link in links.items().unwrap_or_default() {
-            match link.text() {
-                Some(text) if is_name(&text) => {
-                    service.depends_on.entry(text).or_insert("service_started");
+            if let Some(text) = link.text() {
+                let (name, alias) = text.split_once(':').unwrap_or((&text, ""));
+                if !is_name(name) || !(alias.is_empty() || is_name(alias)) {
+                    link.refuse::<()>(format!("is `{text}`, not a service or service:alias"));
+                    continue;
                 }
-                Some(text) => link
-                    .refuse(format!("is `{text}`: only a service's own name is accepted"))
-                    .unwrap_or(()),
-                None => {}
+                service.depends_on.entry(name.to_owned()).or_insert("service_started");
+                if !alias.is_empty() {
+                    service.link_aliases.push((name.to_owned(), alias.to_owned()));
+                }
             }
         }
     }
     service.healthcheck = fields.take("healthcheck").and_then(|check| health_check(&check));
     if let Some(volumes) = fields.take("volumes") {
         service.mounts = mount::volumes(&volumes, project);
+    }
+    for (kind, target) in [("secrets", "/run/secrets/"), ("configs", "/")] {
+        if let Some(given) = fields.take(kind) {
+            service.mounts.extend(mount::files(&given, kind, target, files));
+        }
     }
     if let Some(tmpfs) = fields.take("tmpfs") {
         service.mounts.extend(mount::tmpfs(&tmpfs));
@@ -195,6 +210,7 @@ pub(super) fn service(at: &At<'_>, name: &str, tag: &str, project: Option<(&Proj
         &["container_name"],
         "is not used: containers are named after the sandbox",
     );
+    fields.drop_keys(&["domainname"], "is not used");
     fields.drop_keys(&["logging"], "is not used: the host keeps a bounded log");
     fields.drop_keys(&["platform", "annotations", "attach"], "is not used");
     fields.drop_extensions();
@@ -494,7 +510,10 @@ fn limits(fields: &mut Fields<'_>, service: &mut Service) {
         if let Some(nofile) = kinds.take("nofile") {
             service.nofile = open_files(&nofile);
         }
-        kinds.drop_keys(&["nproc", "core"], "is not used: the profile limits the sandbox");
+        kinds.drop_keys(
+            &["nproc", "core", "memlock"],
+            "is not used: the profile limits the sandbox",
+        );
         kinds.finish();
     }
     if let Some(deploy) = fields.take("deploy")

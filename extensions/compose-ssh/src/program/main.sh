@@ -138,6 +138,17 @@ provision() {
     say made
 }
 
+# A copy of a part of the tree, made before anything of the sandbox runs; once.
+part() {
+    mkdir -p "$STATE/copies"
+    [ ! -e "$STATE/copies/$1" ] || return 0
+    if [ -e "$BASE/$ID/$2" ]; then
+        cp -a "$BASE/$ID/$2" "$STATE/copies/$1" || die failed "cannot copy a part of the tree: is the host's disk full?"
+    else
+        mkdir "$STATE/copies/$1"
+    fi
+}
+
 # One image of the sandbox's own. Arguments: its tag, then the engine's build options, the context last. One that is
 # there is not built again: its context may have been written to by now.
 build() {

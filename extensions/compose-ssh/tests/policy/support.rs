@@ -83,6 +83,7 @@ pub(crate) fn request<'a>(project: &'a Project, file: &'a str) -> Request<'a> {
             egress: Egress::Nothing,
         },
         remote_dir: REMOTE,
+        copies_dir: "/tmp/sandboxer/.sbx/sbx-01m7y6nbk6e2yr4yvpgtcdjcd8/copies",
         tree: TreeAccess::AsWritten,
     }
 }
