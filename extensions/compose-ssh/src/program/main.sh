@@ -240,6 +240,18 @@ remove() {
             item "$_kind" - false absent
         fi
     done
+    # An engine that died while it made a network leaves the bridge and knows nothing of it.
+    if [ -s "$STATE/compose.json" ] && command -v ip >/dev/null 2>&1; then
+        for _bridge in $(grep -o 'bridge\.name":"sbx[a-z0-9]*"' "$STATE/compose.json" | cut -d '"' -f 3); do
+            ip link show "$_bridge" >/dev/null 2>&1 || continue
+            as_root ip link del "$_bridge" 2>/dev/null || :
+            if ip link show "$_bridge" >/dev/null 2>&1; then
+                item bridge "$_bridge" true present
+                return 1
+            fi
+            item bridge "$_bridge" true absent
+        done
+    fi
     _found=false
     if command -v nft >/dev/null 2>&1 && wall_stands; then
         _found=true
