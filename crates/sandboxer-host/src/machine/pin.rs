@@ -7,7 +7,7 @@ use std::time::Duration;
 use sandboxer_extension::port::HostCommand;
 use sandboxer_model::host::HostAddress;
 
-use super::{MachineError, SshSettings, cert, ssh};
+use super::{MachineError, SshSettings, cert, ssh, verdict};
 use crate::local_exec::run_blocking;
 
 /// A key that a host showed.
@@ -79,7 +79,7 @@ pub fn shown_keys(address: &HostAddress, settings: &SshSettings) -> Result<Vec<S
         })
         .collect();
     if keys.is_empty() {
-        return Err(MachineError::of_ssh(address, &asked.stderr));
+        return Err(verdict::of_unlogged(address, &asked.stderr).before_anything());
     }
     Ok(keys)
 }

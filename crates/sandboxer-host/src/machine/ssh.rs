@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sandboxer_model::host::HostAddress;
 
-use super::MachineError;
+use super::client_log::ClientLog;
+use super::{MachineError, Terminal};
 
 /// How hosts are reached.
 #[derive(Debug, Clone)]
@@ -54,16 +55,24 @@ pub(crate) fn command(
     address: &HostAddress,
     settings: &SshSettings,
     certificate: Option<&std::path::Path>,
-    tty: bool,
+    log: Option<&ClientLog>,
+    terminal: Terminal,
 ) -> Result<Vec<OsString>, MachineError> {
     let mut words: Vec<OsString> = vec!["ssh".into()];
     if let Some(file) = &settings.config_file {
         words.extend(["-F".into(), file.clone().into_os_string()]);
     }
-    words.push(if tty { "-tt" } else { "-T" }.into());
+    words.push(
+        match terminal {
+            Terminal::Yes => "-tt",
+            Terminal::No => "-T",
+        }
+        .into(),
+    );
     for option in SAFE {
         words.extend(["-o".into(), (*option).into()]);
     }
+    words.extend(log.iter().flat_map(|log| log.options()));
     let seconds = settings.connect_timeout.as_secs().max(1);
     words.extend(["-o".into(), format!("ConnectTimeout={seconds}").into()]);
     // Ours comes beside those of the user's configuration, which has a say only in its own place.
