@@ -19,6 +19,14 @@ use sandboxer_testbed::or_skip;
 
 const ENOUGH: Duration = Duration::from_secs(20);
 
+fn plainly(lab: &Lab) -> Machine {
+    machine(settings(&lab.server.ssh_config(), &lab.room.path().join("state")))
+}
+
+fn with(lab: &Lab, config: &str) -> Machine {
+    machine(settings(&lab.config(config), &lab.room.path().join("state")))
+}
+
 fn run(machine: &Machine, text: &'static str, timeout: Duration) -> Result<HostOutput, MachineError> {
     runtime().block_on(machine.run(program(text, timeout), Vec::new()))
 }
@@ -51,7 +59,7 @@ const CUT: &str = "read -r _ _ _ server _ </proc/$PPID/stat; kill -9 $server; sl
 #[test]
 fn a_programs_own_255_is_its_own() {
     let lab = or_skip!("exit codes over SSH", Lab::start());
-    let machine = lab.machine();
+    let machine = plainly(&lab);
     for (text, code) in [
         ("echo a >&2; exit 255", 255),
         ("echo a >&2; exit 3", 3),
@@ -70,7 +78,7 @@ fn a_programs_own_255_is_its_own() {
 #[test]
 fn a_connection_that_breaks_after_it_was_made_says_so() {
     let lab = or_skip!("a connection that breaks", Lab::start());
-    let machine = lab.machine();
+    let machine = plainly(&lab);
     for error in [
         run(&machine, CUT, ENOUGH).map(|output| output.code),
         talk(&machine, CUT).map(|output| output.code),
@@ -132,7 +140,7 @@ fn a_connection_that_was_never_made_asked_for_nothing() {
         ),
         ("option", "Host *\n  Bogus yes", MachineErrorKind::Start, "bogus"),
     ] {
-        let machine = lab.machine_with(config);
+        let machine = with(&lab, config);
         for error in [
             run(&machine, "true", ENOUGH).map(|output| output.code),
             talk(&machine, "true").map(|output| output.code),
@@ -165,7 +173,7 @@ fn a_connection_that_was_never_made_asked_for_nothing() {
     assert_eq!(denied.kind, MachineErrorKind::Denied, "{denied:?}");
     assert!(denied.nothing_sent(), "{denied:?}");
     // A server that says nothing at all.
-    let machine = lab.machine_with(&format!("Host *\n  Port {port}"));
+    let machine = with(&lab, &format!("Host *\n  Port {port}"));
     let started = Instant::now();
     let late = run(&machine, "true", Duration::from_secs(2)).expect_err("nobody is let in");
     assert!(started.elapsed() < Duration::from_secs(4));

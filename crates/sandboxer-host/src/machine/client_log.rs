@@ -33,7 +33,7 @@ pub(super) struct ClientLog {
 impl ClientLog {
     /// `None` where the client is too old to be asked for it.
     pub(super) fn start() -> Option<ClientLog> {
-        if !client_has_it() {
+        if client() != Client::Logs {
             return None;
         }
         let memory = memfd_create("ssh-log", MemfdFlags::CLOEXEC).ok()?;
@@ -76,6 +76,8 @@ impl ClientLog {
 /// What is known of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Story {
+    /// It was asked to log.
+    pub(super) asked: bool,
     /// The client logged something, so what it did not log did not happen.
     pub(super) spoke: bool,
     /// It was let in. Only then is anything asked of the host.
@@ -91,7 +93,10 @@ impl Story {
     /// and otherwise as on standard error. A host whose words hold line breaks can at most pretend that it let us in,
     /// never that it did not.
     fn of(text: &str) -> Story {
-        let mut story = Story::default();
+        let mut story = Story {
+            asked: true,
+            ..Story::default()
+        };
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             story.spoke = true;
             let Line { level, words } = Line::of(line);
@@ -159,22 +164,34 @@ impl Line<'_> {
     }
 }
 
-/// Asked once: the client is the first `ssh` of our own PATH as long as we live.
-fn client_has_it() -> bool {
-    static HAS_IT: OnceLock<bool> = OnceLock::new();
-    *HAS_IT.get_or_init(|| {
+/// The client of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Client {
+    /// It can be asked for a log.
+    Logs,
+    /// It is too old for that.
+    Silent,
+    /// It does not even tell its version: whatever it is asked, it reaches nobody.
+    Unable,
+}
+
+/// Asked once: it is the first `ssh` of our own PATH as long as we live.
+pub(super) fn client() -> Client {
+    static CLIENT: OnceLock<Client> = OnceLock::new();
+    *CLIENT.get_or_init(|| {
+        let path = std::env::var("PATH").ok().map(|path| ("PATH".to_owned(), path));
         let asked = run_blocking(&HostCommand {
             argv: vec!["ssh".to_owned(), "-V".to_owned()],
-            env: std::env::var("PATH")
-                .ok()
-                .map(|path| ("PATH".to_owned(), path))
-                .into_iter()
-                .collect(),
+            env: path.into_iter().collect(),
             stdin: Vec::new(),
             timeout: Duration::from_secs(5),
             output_cap: 1024,
         });
-        asked.is_ok_and(|output| version(&String::from_utf8_lossy(&output.stderr)) >= Some(FIRST_VERSION))
+        match asked {
+            Ok(output) if output.code != 0 => Client::Unable,
+            Ok(output) if version(&String::from_utf8_lossy(&output.stderr)) >= Some(FIRST_VERSION) => Client::Logs,
+            Ok(_) | Err(_) => Client::Silent,
+        }
     })
 }
 
@@ -214,7 +231,7 @@ mod tests {
             refused.said,
             ["ssh: connect to host 127.0.0.1 port 1: Connection refused"]
         );
-        assert_eq!(Story::of(""), Story::default());
+        assert!(!Story::of("").spoke);
     }
 
     #[test]

@@ -83,6 +83,16 @@ impl MachineError {
         .before_anything()
     }
 
+    /// What belongs to host keys cannot be kept or named.
+    pub(super) fn keys(file: &std::path::Path, why: &str) -> MachineError {
+        MachineError::new(
+            MachineErrorKind::Start,
+            format!("keys of hosts cannot be kept in {}: {why}", file.display()),
+            None,
+        )
+        .before_anything()
+    }
+
     pub(crate) fn timed_out(address: &HostAddress, after: Duration) -> MachineError {
         let after = match after.as_secs() {
             0 => String::new(),

@@ -5,10 +5,14 @@
 
 mod attach;
 mod cert;
+mod changed_key;
 mod child;
 mod client_log;
 mod error;
+mod fingerprint;
+mod option;
 mod pin;
+mod shown_key;
 mod ssh;
 mod talk;
 mod verdict;
@@ -16,7 +20,8 @@ mod verdict;
 pub use attach::{AttachIo, Attached, Terminal};
 pub use cert::Identity;
 pub use error::{MachineError, MachineErrorKind};
-pub use pin::{ShownKey, pin, shown_keys};
+pub use pin::pin;
+pub use shown_key::{ShownKey, shown_keys};
 pub use ssh::SshSettings;
 pub use talk::Talk;
 

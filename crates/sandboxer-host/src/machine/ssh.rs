@@ -1,12 +1,13 @@
 //! The command line of `ssh`: the user's configuration, and over it what must be safe.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandboxer_model::host::HostAddress;
 
 use super::client_log::ClientLog;
+use super::option::{self, Percent};
 use super::{MachineError, Terminal};
 
 /// How hosts are reached.
@@ -54,7 +55,7 @@ pub(crate) fn pins(settings: &SshSettings) -> PathBuf {
 pub(crate) fn command(
     address: &HostAddress,
     settings: &SshSettings,
-    certificate: Option<&std::path::Path>,
+    certificate: Option<&Path>,
     log: Option<&ClientLog>,
     terminal: Terminal,
 ) -> Result<Vec<OsString>, MachineError> {
@@ -76,22 +77,17 @@ pub(crate) fn command(
     let seconds = settings.connect_timeout.as_secs().max(1);
     words.extend(["-o".into(), format!("ConnectTimeout={seconds}").into()]);
     // Ours comes beside those of the user's configuration, which has a say only in its own place.
-    let mut known = OsString::from("GlobalKnownHostsFile=");
-    known.push(pins(settings));
-    known.push(" /etc/ssh/ssh_known_hosts");
+    let ours = pins(settings);
+    let everybodys = Path::new("/etc/ssh/ssh_known_hosts");
+    let known = option::files("GlobalKnownHostsFile", &[&ours, everybodys], Percent::Literal)?;
     words.extend(["-o".into(), known]);
     if let Some(key) = &settings.key {
-        words.extend([
-            "-i".into(),
-            key.clone().into_os_string(),
-            "-o".into(),
-            "IdentitiesOnly=yes".into(),
-        ]);
+        let key = option::files("IdentityFile", &[key], Percent::Expands)?;
+        words.extend(["-o".into(), key, "-o".into(), "IdentitiesOnly=yes".into()]);
     }
     if let Some(file) = certificate {
-        let mut option = OsString::from("CertificateFile=");
-        option.push(file);
-        words.extend(["-o".into(), option]);
+        let file = option::files("CertificateFile", &[file], Percent::Expands)?;
+        words.extend(["-o".into(), file]);
     }
     words.extend(destination(address, settings)?.into_iter().map(OsString::from));
     Ok(words)

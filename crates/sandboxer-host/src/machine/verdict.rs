@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sandboxer_model::host::HostAddress;
 
-use super::client_log::Story;
-use super::{MachineError, MachineErrorKind};
+use super::client_log::{self, Client, Story};
+use super::{MachineError, MachineErrorKind, changed_key};
 
 /// What an exit code of `ssh` means; `None`: it is the program's own. `stderr` is hostile data once anybody was let in.
 pub(super) fn of_code(address: &HostAddress, code: i32, story: &Story, stderr: &[u8]) -> Option<MachineError> {
@@ -13,7 +13,9 @@ pub(super) fn of_code(address: &HostAddress, code: i32, story: &Story, stderr: &
     if !story.spoke && code != 0 {
         // It writes there itself only as long as it has not opened its log.
         if let Some(error) = of_start(address, &text, code) {
-            return Some(error);
+            // Without a log, a program there may have printed this.
+            let is_ours = story.asked || client_log::client() == Client::Unable;
+            return Some(if is_ours { error.before_anything() } else { error });
         }
     }
     if code != 255 || (story.was_let_in && story.code == Some(255)) {
@@ -106,8 +108,7 @@ fn refused(address: &HostAddress, said: &[String], stderr: &str) -> MachineError
         MachineError::new(kind, format!("cannot reach {address}: {why}"), Some(hint))
     };
     if has("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-        let hint = format!("if it was set up anew, pin its key again with `sandboxer hosts add {name} --pin`");
-        cannot(MachineErrorKind::HostKeyChanged, hint)
+        changed(address, &why, said, stderr)
     } else if has("Host key verification failed") || has("host key is known") || has("key is known for") {
         let hint = format!("vouch for its key once: `sandboxer hosts add {address} --pin`, or `ssh {name}` by hand");
         cannot(MachineErrorKind::HostKeyUnknown, hint)
@@ -128,6 +129,31 @@ fn refused(address: &HostAddress, said: &[String], stderr: &str) -> MachineError
             format!("is it up? try `ssh {name} true`"),
         )
     }
+}
+
+/// Both keys, so that whoever knows the host can compare, and what to do when the new one is right.
+fn changed(address: &HostAddress, why: &str, said: &[String], stderr: &str) -> MachineError {
+    let lines = said.iter().map(String::as_str).chain(stderr.lines()).map(str::trim_end);
+    let pin = format!("`sandboxer hosts add {address} --pin`");
+    let (message, hint) = match changed_key::read(lines) {
+        Some(key) => (
+            format!(
+                "cannot reach {address}: its host key changed: {} is pinned (line {} of {}), and it shows {}",
+                key.pinned,
+                key.line,
+                plain(&key.file),
+                plain(&key.shown),
+            ),
+            format!(
+                "ask who runs it which is right; if it was set up anew, remove that line and pin its key again with {pin}"
+            ),
+        ),
+        None => (
+            format!("cannot reach {address}: its host key changed: {why}"),
+            format!("if it was set up anew, pin its key again with {pin}"),
+        ),
+    };
+    MachineError::new(MachineErrorKind::HostKeyChanged, message, Some(hint))
 }
 
 /// Without what a terminal would act on, and no longer than a line.

@@ -35,18 +35,6 @@ impl Lab {
         std::fs::write(&file, format!("{more}\n{own}")).expect("a file");
         file
     }
-
-    pub(crate) fn settings(&self) -> SshSettings {
-        settings(&self.server.ssh_config(), &self.room.path().join("state"))
-    }
-
-    pub(crate) fn machine(&self) -> Machine {
-        machine(self.settings())
-    }
-
-    pub(crate) fn machine_with(&self, config: &str) -> Machine {
-        machine(settings(&self.config(config), &self.room.path().join("state")))
-    }
 }
 
 pub(crate) fn settings(config: &Path, state: &Path) -> SshSettings {
