@@ -173,7 +173,8 @@ pub trait Extension: Send + Sync {
     /// Makes the sandbox, or finds the one it made before for the same id.
     ///
     /// # Errors
-    /// Any kind. After an error or a lost reply, `observe` tells what exists and `teardown` removes it.
+    /// Any kind. After an error or a lost reply, `observe` tells what exists and `teardown` removes it; after one that is
+    /// [`ExtensionError::untouched`] there is nothing to remove, and `teardown` is not asked.
     async fn provision(&self, call: &Call, request: &ProvisionRequest) -> Result<Handle, ExtensionError>;
 
     /// Waits until the sandbox is reachable.

@@ -54,6 +54,10 @@ pub struct ExtensionError {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// Whether it is certain that the backend was asked for nothing, so that there is nothing to undo. Where it is `false`,
+    /// anything may have been done.
+    #[serde(default)]
+    pub untouched: bool,
 }
 
 impl ExtensionError {
@@ -69,7 +73,15 @@ impl ExtensionError {
             retry,
             message: message.into(),
             hint: None,
+            untouched: false,
         }
+    }
+
+    /// The same error of a call that certainly asked the backend for nothing.
+    #[must_use]
+    pub fn untouched(mut self) -> ExtensionError {
+        self.untouched = true;
+        self
     }
 
     /// The same error with what to do next.

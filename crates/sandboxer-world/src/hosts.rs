@@ -111,10 +111,7 @@ impl FakeExtension {
         let Some(address) = self.at(host) else { return Ok(()) };
         match self.world.state().hosts.get(address) {
             Some(host) if !host.out_of_reach => Ok(()),
-            _ => Err(ExtensionError::new(
-                ErrorKind::Unavailable,
-                format!("cannot reach {address}"),
-            )),
+            _ => Err(ExtensionError::new(ErrorKind::Unavailable, format!("cannot reach {address}")).untouched()),
         }
     }
 

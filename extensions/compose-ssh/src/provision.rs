@@ -122,6 +122,8 @@ pub(crate) async fn provision(
         return Err(failure);
     }
     let (true, Some(block)) = (may_answer, reply.subnet) else {
+        // How the connection ended says why, and whether anything was asked of the host.
+        talk.finish().await?;
         return Err(cut_short("making it", machine));
     };
     refuse_lacking(&prepared, &reply, machine)?;

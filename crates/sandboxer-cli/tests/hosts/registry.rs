@@ -130,6 +130,37 @@ fn a_registered_host_is_found_filled_drained_and_forgotten() {
 }
 
 /// The records as they were, as after a backup was brought back.
+#[test]
+fn a_host_that_went_away_unnoticed_makes_room_for_the_next() {
+    let mut lab = or_skip!("a host that is away", Lab::start(Plan::new().disk_mib(65_536)));
+    // The same machine under a second name, which is tried first since it has more room.
+    let known = std::fs::read_to_string(lab.host.ssh_config()).expect("a configuration");
+    let alias = format!("Host {}", lab.host.alias());
+    let both = format!("{known}{}", known.replacen(&alias, "Host away", 1));
+    let file = lab.world.write("ssh_config", &both);
+    lab.through(file.clone());
+    for (name, address, slots) in [("box", lab.host.alias(), "2"), ("away", "away", "5")] {
+        lab.run(&["hosts", "add", name, "--address", address, "--slots", slots])
+            .json();
+    }
+    // Nobody listens at this port.
+    let (front, back) = both.split_at(both.find("Host away").expect("the second name"));
+    std::fs::write(&file, format!("{front}{}", back.replacen("Port 2222", "Port 9", 1))).expect("a file");
+    let created = lab.create_anywhere(&[]);
+    let answer = created.json();
+    assert_eq!((&answer["state"], &answer["host"]), (&"ready".into(), &"box".into()));
+    let id = answer["sandbox_id"].as_str().expect("an id").to_owned();
+    let why = lab.run(&["explain", &id]);
+    assert!(why.stdout.contains("cannot reach away"), "{why:?}");
+    // Asked for by name it is an error, and nothing is stuck.
+    let refused = lab.create_anywhere(&["--host", "away"]);
+    assert_eq!(refused.code, 7, "{refused:?}");
+    assert!(refused.stderr.contains("cannot reach away"), "{refused:?}");
+    lab.destroy(&id);
+    lab.nothing_is_left();
+    lab.host.down();
+}
+
 fn copy_records(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for name in ["sandboxer.db", "sandboxer.db-wal", "sandboxer.db-shm"] {

@@ -45,6 +45,8 @@ fn next_candidate(job: &mut Job<'_>) -> bool {
         return false;
     }
     job.params.undo = None;
+    job.params.untouched = false;
+    job.touched = false;
     job.operation.status = OperationStatus::Running;
     job.record.facts.candidate = next;
     job.record.facts.handle = None;

@@ -200,6 +200,7 @@ impl Engine {
         };
         let record = SandboxRecord::new(sandbox, facts);
         let mut job = Job::new(self, progress, record, frozen, operation, params);
+        job.touched = false;
         let detail = json!({ "profile_id": prepared.profile.id, "consumer": req.consumer });
         job.enter(State::Requested, format!("accepted: {}", prepared.profile.id), detail);
         job
@@ -348,6 +349,7 @@ fn publish(job: &mut Job<'_>, _: Fact) {
 /// Begins the way back. The intent is stored before the teardown, under a new epoch.
 pub(crate) fn turn_back(job: &mut Job<'_>, reason: Reason) {
     job.turn_back(reason);
+    job.params.untouched = !job.touched;
     // After a failure another candidate may still serve the scope.
     if reason != Reason::FailedAtStep {
         job.record.facts.scope_key = None;
@@ -392,7 +394,10 @@ fn told(job: &Job<'_>, reason: Reason) -> UserError {
         several => {
             let causes: Vec<String> = several
                 .iter()
-                .map(|one| format!("{}: {}", one.extension_id, one.failure.message))
+                .map(|one| match &one.host {
+                    Some(host) => format!("{} on {host}: {}", one.extension_id, one.failure.message),
+                    None => format!("{}: {}", one.extension_id, one.failure.message),
+                })
                 .collect();
             let code = several
                 .last()

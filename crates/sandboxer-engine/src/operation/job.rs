@@ -39,6 +39,8 @@ pub(crate) struct Job<'e> {
     pub(crate) params: Params,
     /// The number of the last step row.
     pub(crate) seq: u32,
+    /// Whether the backend may hold anything of this candidate: it was asked by us, or may have been by a process before us.
+    pub(crate) touched: bool,
     /// How a `run`'s sandbox ended under its command.
     pub(crate) ended: Option<Ended>,
     change: Change,
@@ -67,6 +69,7 @@ impl<'e> Job<'e> {
             operation,
             params,
             seq: 0,
+            touched: true,
             ended: None,
             change: Change::default(),
             told: false,
@@ -173,6 +176,7 @@ impl<'e> Job<'e> {
         let mut attempt = 1;
         let outcome = loop {
             let outcome = self.ask(step).await;
+            self.touched |= may_have_touched(&outcome);
             match &outcome {
                 Err(Stop::Failed { error, .. }) if error.retry == Retry::Temporary && attempt < ATTEMPTS => {
                     self.pause(attempt).await?;
@@ -242,7 +246,13 @@ impl<'e> Job<'e> {
         cut!("{}.{}.after_effect", kind.name(), step.name);
         match self.fault(step, Moment::AfterEffect) {
             Fault::Continue => {}
-            Fault::Repeat => outcome = self.effect(step).await?,
+            Fault::Repeat => {
+                // The first of the two may have done something.
+                outcome = self.effect(step).await?.map_err(|error| ExtensionError {
+                    untouched: false,
+                    ..error
+                });
+            }
             Fault::Fail(error) => return Err(failed(error)),
         }
         outcome.map_err(failed)
@@ -381,6 +391,15 @@ impl<'e> Job<'e> {
         self.operation.status = status;
         self.operation.error = error;
         self.record.sandbox.operation_id = None;
+    }
+}
+
+/// Whether a backend may have been asked for something.
+fn may_have_touched(outcome: &Result<Fact, Stop>) -> bool {
+    match outcome {
+        Ok(Fact::Nothing) => false,
+        Err(Stop::Failed { error, .. }) => !error.untouched,
+        _ => true,
     }
 }
 

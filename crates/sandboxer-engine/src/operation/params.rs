@@ -32,6 +32,9 @@ pub(crate) struct Params {
     /// Set once the operation goes back: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) undo: Option<Reason>,
+    /// Going back, it is certain that the candidate was asked for nothing: there is nothing of it to remove.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) untouched: bool,
     /// Times it got stuck.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) stuck: u32,

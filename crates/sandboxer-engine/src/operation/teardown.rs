@@ -40,13 +40,13 @@ pub(crate) const SETTLE: Step = Step {
 
 fn ask<'j>(job: &'j Job<'_>) -> Act<'j> {
     Box::pin(async move {
-        if job.record.sandbox.extension_id.is_none() {
+        if job.record.sandbox.extension_id.is_none() || job.params.untouched {
             let item = CleanupItem {
                 kind: "backend".to_owned(),
                 name: job.record.sandbox.sandbox_id.to_string(),
                 found: false,
                 now: Presence::Absent,
-                detail: "no backend was asked".to_owned(),
+                detail: "the backend was asked for nothing".to_owned(),
             };
             return Ok(Fact::TornDown(Box::new(Removal {
                 report: CleanupReport::new(vec![item]),

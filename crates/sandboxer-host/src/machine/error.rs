@@ -127,10 +127,9 @@ impl From<MachineError> for ExtensionError {
             MachineErrorKind::Unreachable | MachineErrorKind::Certificate => ErrorKind::Unavailable,
             MachineErrorKind::TimedOut => ErrorKind::Timeout,
         };
-        let told = ExtensionError::new(kind, error.message);
-        match error.hint {
-            Some(hint) => told.hint(hint),
-            None => told,
-        }
+        let mut told = ExtensionError::new(kind, error.message);
+        told.hint = error.hint;
+        told.untouched = error.nothing_sent;
+        told
     }
 }

@@ -2,8 +2,8 @@
 
 use sandboxer_engine::api::{AddHost, CreateRequest, ReapResult, Silent};
 use sandboxer_engine::{Cancel, Engine};
-use sandboxer_extension::ProvisionRequest;
 use sandboxer_extension::port::IdSource as _;
+use sandboxer_extension::{ErrorKind, ProvisionRequest, Retry};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::host::{StaleAction, StaleKind};
 use sandboxer_model::id::{InstallationId, SandboxId};
@@ -113,6 +113,61 @@ async fn engine_plan(process: &Process, request: &CreateRequest) -> Option<Strin
 }
 
 #[test]
+fn a_host_that_was_asked_for_nothing_makes_room_for_the_next() {
+    block_on(async {
+        let lab = lab_of(&[("a", None), ("b", None)]);
+        let process = lab.start().await;
+        // Nobody knows yet that it is away.
+        lab.world.set_reach("root@a.example", Reach::Out);
+        let made = create(&lab, &process.engine, None).await.unwrap();
+        assert_eq!(made.host.as_deref(), Some("b"));
+        let why = process.engine.explain(made.sandbox_id.as_str()).await.unwrap();
+        assert!(format!("{why:?}").contains("cannot reach root@a.example"), "{why:?}");
+        // With nobody left it has failed, with the proof that nothing is anywhere; nothing is stuck.
+        lab.world.set_reach("root@b.example", Reach::Out);
+        let error = create(&lab, &process.engine, None).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+        assert!(
+            error.message.contains("ext.fake on a") && error.message.contains("ext.fake on b"),
+            "{error}"
+        );
+        lab.expect_sound(&process, "all away").await;
+    });
+}
+
+#[test]
+fn a_host_that_may_have_heard_is_not_left_behind_unproven() {
+    block_on(async {
+        let lab = lab_of(&[("a", None), ("b", None)]);
+        let process = lab.start().await;
+        // It does what it was asked, its answer is lost, and then it is away.
+        let gate = Gate::closed();
+        lab.world.inject(
+            None,
+            CallName::Provision,
+            When::Nth(1),
+            Fault::LostReply(ErrorKind::Unavailable, Retry::Temporary),
+        );
+        lab.world.inject(
+            None,
+            CallName::Provision,
+            When::Nth(2),
+            Fault::PauseBefore(gate.clone()),
+        );
+        let engine = &process.engine;
+        let (outcome, ()) = tokio::join!(create(&lab, engine, None), async {
+            gate.reached().await;
+            lab.world.set_reach("root@a.example", Reach::Out);
+            gate.open();
+        });
+        let error = outcome.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Stuck, "{error}");
+        lab.world.set_reach("root@a.example", Reach::In);
+        lab.converge("it is back").await;
+    });
+}
+
+#[test]
 fn hosts_that_drain_are_down_full_or_lack_something_are_passed_over_with_the_reason() {
     block_on(async {
         let lab = lab_of(&[
@@ -186,14 +241,12 @@ fn what_does_not_answer_when_it_is_needed_is_left_for_the_next() {
         let lab = lab_of(&[("near", Some(9)), ("far", Some(10))]);
         let process = lab.start().await;
         lab.world.set_reach("root@far.example", Reach::Out);
-        // Nothing can be proven there while it is out of reach, so nothing is made elsewhere.
-        let stuck = create(&lab, &process.engine, None).await.unwrap_err();
-        assert_eq!(stuck.code, ErrorCode::Stuck);
-        assert_eq!(process.engine.host("far").await.unwrap().sandboxes, 1);
+        // It was asked for nothing, so nothing needs to be proven there, and nothing is held of it.
+        let made = create(&lab, &process.engine, None).await.unwrap();
+        assert_eq!(made.host.as_deref(), Some("near"));
+        assert_eq!(process.engine.host("far").await.unwrap().sandboxes, 0);
+        process.engine.destroy(made.sandbox_id.as_str(), &Silent).await.unwrap();
         lab.world.set_reach("root@far.example", Reach::In);
-        process.die();
-        let process = lab.converge("far is back").await;
-        assert_eq!(process.store.reservations().await.unwrap(), []);
         // What failed there and is proven gone is made on the next.
         lab.world
             .inject(None, CallName::Provision, When::Nth(1), Fault::permanent());
