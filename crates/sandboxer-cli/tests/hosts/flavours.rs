@@ -2,7 +2,7 @@
 
 use sandboxer_testbed::{Compose, Plan, fixture, or_skip};
 
-use crate::lab::{Lab, id};
+use crate::lab::{Lab, SINGLE, id};
 
 #[test]
 fn every_compose_tool_gives_the_same_sandbox() {
@@ -28,6 +28,19 @@ fn every_compose_tool_gives_the_same_sandbox() {
             !attested.is_empty() && attested.iter().all(|one| one["held"] == true),
             "{compose:?}"
         );
+        lab.destroy(&id_);
+        // What is written one way by hand, some tools read as a drive of another system.
+        let lettered = lab.repository_of(
+            "lettered",
+            &format!("{SINGLE}    volumes: [\"d:/kept\"]\nvolumes:\n  d:\n"),
+        );
+        let id_ = id(&lab.created(&lettered, &[]));
+        let out = lab.inside(
+            &id_,
+            "one",
+            &["sh", "-c", "echo x > /kept/x && grep -c ' /kept ' /proc/mounts"],
+        );
+        assert_eq!(out.stdout.trim(), "1", "{compose:?}: {out:?}");
         lab.destroy(&id_);
         lab.nothing_is_left();
         lab.host.down();

@@ -244,6 +244,18 @@ impl Checking<'_> {
         };
         // Target → source on the host (for what is bound) and whether it is read-only.
         let mut allowed: BTreeMap<String, (Option<String>, bool)> = BTreeMap::new();
+        for volume in self
+            .expected
+            .get("volumes")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(target) = volume.get("target").and_then(Value::as_str) {
+                let read_only = volume.get("read_only").and_then(Value::as_bool) == Some(true);
+                allowed.insert(target.replace("$$", "$"), (None, read_only));
+            }
+        }
         for volume in texts("volumes") {
             let volume = volume.replace("$$", "$");
             let (volume, read_only) = match volume.strip_suffix(":ro") {

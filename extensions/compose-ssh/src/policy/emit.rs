@@ -334,13 +334,22 @@ fn emit_network(
 }
 
 fn emit_mounts(request: &Request<'_>, service: &Service, put: &mut impl FnMut(&str, Value)) {
-    let mut volumes = Vec::new();
+    let mut volumes: Vec<Value> = Vec::new();
     let mut memory = Vec::new();
     for mount in &service.mounts {
         let suffix = |read_only: bool| if read_only { ":ro" } else { "" };
         match &mount.kind {
-            MountKind::Named(name) => volumes.push(format!("{name}:{}{}", mount.target, suffix(mount.read_only))),
-            MountKind::Anonymous => volumes.push(mount.target.clone()),
+            // In the short form one letter is a drive of Windows.
+            MountKind::Named(name) if name.len() == 1 => volumes.push(json!({
+                "type": "volume",
+                "source": name,
+                "target": mount.target,
+                "read_only": mount.read_only,
+            })),
+            MountKind::Named(name) => {
+                volumes.push(format!("{name}:{}{}", mount.target, suffix(mount.read_only)).into());
+            }
+            MountKind::Anonymous => volumes.push(mount.target.clone().into()),
             MountKind::Bind(path) => {
                 let source = if path.as_os_str().is_empty() {
                     request.remote_dir.to_owned()
@@ -348,16 +357,12 @@ fn emit_mounts(request: &Request<'_>, service: &Service, put: &mut impl FnMut(&s
                     format!("{}/{}", request.remote_dir, path.display())
                 };
                 let read_only = mount.read_only || request.tree == TreeAccess::ReadOnly;
-                volumes.push(format!("{source}:{}{}", mount.target, suffix(read_only)));
+                volumes.push(format!("{source}:{}{}", mount.target, suffix(read_only)).into());
             }
             MountKind::Copy(number) => {
                 let read_only = mount.read_only;
-                volumes.push(format!(
-                    "{}/{number}:{}{}",
-                    request.copies_dir,
-                    mount.target,
-                    suffix(read_only)
-                ));
+                let copies = request.copies_dir;
+                volumes.push(format!("{copies}/{number}:{}{}", mount.target, suffix(read_only)).into());
             }
             MountKind::Memory(bytes) => memory.push(format!("{}:size={bytes},mode=1777", mount.target)),
         }
