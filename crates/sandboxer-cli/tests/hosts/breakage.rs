@@ -18,7 +18,7 @@ fn alive(lab: &Lab) -> Vec<String> {
 }
 
 /// Removes everything there is a record of, and looks.
-fn converges(lab: &Lab) {
+pub(crate) fn converges(lab: &Lab) {
     for one in alive(lab) {
         wait_until("it can be removed", || {
             let removed = lab.run(&["destroy", &one]);

@@ -20,4 +20,5 @@ mod machines;
 mod pin;
 mod registry;
 mod stack;
+mod steps;
 mod validator;
