@@ -12,6 +12,7 @@ mod error;
 mod fingerprint;
 mod option;
 mod pin;
+mod pipe;
 mod shown_key;
 mod ssh;
 mod talk;
