@@ -45,6 +45,7 @@ impl Talk {
         let failed = |error: std::io::Error| MachineError::start(&machine.address, &error.to_string());
         let stdio = [Stdio::piped(), Stdio::piped(), Stdio::piped()];
         let mut child = child::spawn(argv, &machine.environment(), stdio).map_err(failed)?;
+        let failed = |error: std::io::Error| MachineError::lost(&machine.address, &error.to_string());
         let pipes = Pipes::of(&mut child);
         // Also when there are none, so that the child is waited for.
         let (wanted, ended) = child::watch(child, Some(time.left()), log.clone()).map_err(failed)?;
