@@ -35,33 +35,49 @@ impl HostExec for LocalExec {
     }
 }
 
+/// Whether a command that failed here had begun: whatever it does may have been done then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Began {
+    No,
+    Yes,
+}
+
 /// Runs one command to its end in this thread.
 ///
 /// # Errors
 /// It could not be started, or its deadline passed.
 pub fn run_blocking(command: &HostCommand) -> Result<HostOutput, HostExecError> {
+    run_telling(command).map_err(|(_, error)| error)
+}
+
+/// The same, telling of a failure whether the command had begun.
+pub(crate) fn run_telling(command: &HostCommand) -> Result<HostOutput, (Began, HostExecError)> {
     let program = command.argv.first().cloned().unwrap_or_default();
     let start_error = |why: String| HostExecError::Start {
         program: program.clone(),
         why,
     };
-    let mut child = spawn(command).map_err(start_error)?;
+    let mut child = spawn(command).map_err(|why| (Began::No, start_error(why)))?;
+    let begun = |why: String| (Began::Yes, start_error(why));
     let pid = Pid::from_child(&child);
     let pumped = pump(&mut child, pid, command);
     // The child is not reaped yet, so its id still names this group and no other.
     let _ = kill_process_group(pid, Signal::KILL);
     let status = child
         .wait()
-        .map_err(|error| start_error(format!("it could not be waited for: {error}")))?;
-    match pumped.map_err(|error| start_error(format!("its pipes could not be served: {error}")))? {
+        .map_err(|error| begun(format!("it could not be waited for: {error}")))?;
+    match pumped.map_err(|error| begun(format!("its pipes could not be served: {error}")))? {
         Pumped::Ended(stdout, stderr) => {
             let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
             Ok(HostOutput { code, stdout, stderr })
         }
-        Pumped::DeadlinePassed => Err(HostExecError::Timeout {
-            program,
-            timeout: command.timeout,
-        }),
+        Pumped::DeadlinePassed => Err((
+            Began::Yes,
+            HostExecError::Timeout {
+                program,
+                timeout: command.timeout,
+            },
+        )),
     }
 }
 

@@ -16,6 +16,28 @@ pub struct Tunnel {
     pub host: String,
     /// The port on this machine that leads through it.
     pub port: u16,
+    /// Which end it was opened from.
+    pub direction: Direction,
+}
+
+/// Which end a tunnel was opened from (ops-bridge: `direction`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From this one: somebody listens here as long as it is up.
+    Local,
+    /// From the other: whoever has the configuration may be either end, and only one of them has the listener.
+    Reverse,
+}
+
+impl Tunnel {
+    /// Whether it answers here. That nobody listens here says nothing of a tunnel whose listener may be at the other end,
+    /// which was not asked.
+    pub fn look(&self) -> Liveness {
+        match (look(self.port), self.direction) {
+            (Liveness::Down, Direction::Reverse) => Liveness::Unknown,
+            (seen, _) => seen,
+        }
+    }
 }
 
 /// Whether something answers at the near end of a tunnel.
@@ -59,11 +81,9 @@ pub fn find(config: &Path, name: &str) -> Result<Tunnel, String> {
         parse(&file, &text).map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
     let tunnels = entry(&root, "tunnels").ok_or_else(|| format!("{file} lists no tunnels"))?;
     let tunnel = entry(tunnels, name).ok_or_else(|| format!("{file} has no tunnel `{name}`"))?;
-    let direction = entry(tunnel, "direction").map_or("reverse", text_of);
-    let key = if direction == "local" {
-        "local_port"
-    } else {
-        "remote_port"
+    let (direction, key) = match entry(tunnel, "direction").map(text_of) {
+        Some("local") => (Direction::Local, "local_port"),
+        _ => (Direction::Reverse, "remote_port"),
     };
     let port = entry(tunnel, key)
         .and_then(|port| match &port.value {
@@ -77,6 +97,7 @@ pub fn find(config: &Path, name: &str) -> Result<Tunnel, String> {
         name: name.to_owned(),
         host: entry(tunnel, "host").map_or("", text_of).to_owned(),
         port,
+        direction,
     })
 }
 
@@ -132,5 +153,19 @@ mod tests {
         assert_eq!(look(port), Liveness::Up);
         drop(listener);
         assert_eq!(look(port), Liveness::Down);
+    }
+    #[test]
+    fn nobody_says_down_of_a_listener_that_may_be_elsewhere() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
+        let tunnel = |direction| Tunnel {
+            name: "t".to_owned(),
+            host: "box".to_owned(),
+            port: listener.local_addr().expect("an address").port(),
+            direction,
+        };
+        let (local, reverse) = (tunnel(Direction::Local), tunnel(Direction::Reverse));
+        assert_eq!((local.look(), reverse.look()), (Liveness::Up, Liveness::Up));
+        drop(listener);
+        assert_eq!((local.look(), reverse.look()), (Liveness::Down, Liveness::Unknown));
     }
 }

@@ -9,12 +9,14 @@
 #[path = "support/loopback.rs"]
 mod loopback;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loopback::{Lab, machine, program, runtime, settings};
 use sandboxer_extension::port::HostOutput;
 use sandboxer_host::machine::{AttachIo, MachineErrorKind, Terminal};
 use sandboxer_host::{Machine, MachineError};
+use sandboxer_model::host::HostAddress;
 use sandboxer_testbed::or_skip;
 
 const ENOUGH: Duration = Duration::from_secs(20);
@@ -182,4 +184,38 @@ fn a_connection_that_was_never_made_asked_for_nothing() {
         "{late:?}"
     );
     assert!(late.message.contains("nothing was done"), "{late:?}");
+}
+
+#[test]
+fn nobody_waits_for_what_left_its_process_group() {
+    // It holds all three pipes, and nobody who started it can end it.
+    const LEAVES: &str = "setsid -f sleep 25 2>&2 >&1 <&0; echo said; echo told >&2; exit 3";
+    let here = tempfile::tempdir().expect("a directory");
+    let settings = settings(std::path::Path::new("/dev/null"), here.path());
+    let local = Machine::at(&HostAddress::Local, &Arc::new(settings));
+    let started = Instant::now();
+    let output = run(&local, LEAVES, ENOUGH).expect("it ends");
+    assert_eq!((output.code, output.stdout), (3, b"said\n".to_vec()));
+    let (line, output) = runtime().block_on(async {
+        let mut talk = local.talk(program(LEAVES, ENOUGH)).await.expect("it starts");
+        let line = talk.line().await.expect("it says something");
+        assert_eq!(talk.line().await, Ok(None), "it says no more");
+        // More than a pipe holds, to somebody who does not read.
+        for _ in 0..40 {
+            talk.send(&[b'x'; 65_536]).await.expect("it is said to nobody");
+        }
+        (line, talk.finish().await.expect("it ends"))
+    });
+    assert_eq!(line.as_deref(), Some("said"));
+    assert_eq!((output.code, output.stderr), (3, b"told\n".to_vec()));
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    // One that the way to a host left behind.
+    let lab = or_skip!("what a way to a host left behind", Lab::start());
+    let machine = with(&lab, "Host *\n  ProxyCommand setsid -f sleep 25 1>&2; exit 1");
+    let started = Instant::now();
+    for error in [run(&machine, "true", ENOUGH), talk(&machine, "true")] {
+        let error = error.expect_err("nobody is let in");
+        assert!(error.nothing_sent(), "{error:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }

@@ -15,8 +15,8 @@ use crate::output::table::Columns;
 /// Says whether the tunnel answers at this moment. One that does not is somebody else's to bring up.
 fn look_at_tunnel(context: &Context, reachability: &mut Reachability) {
     let from_env = env::TUNNEL_PORT.get().and_then(|port| port.to_str()?.parse().ok());
-    let port = match (from_env, &reachability.tunnel_name) {
-        (Some(port), _) => port,
+    let (port, status) = match (from_env, &reachability.tunnel_name) {
+        (Some(port), _) => (port, tunnel::look(port)),
         (None, None) => return,
         (None, Some(name)) => {
             let home = || {
@@ -30,7 +30,7 @@ fn look_at_tunnel(context: &Context, reachability: &mut Reachability) {
                 .or_else(home)
                 .unwrap_or_default();
             match tunnel::find(&config, name) {
-                Ok(tunnel) => tunnel.port,
+                Ok(tunnel) => (tunnel.port, tunnel.look()),
                 Err(why) => {
                     context.note(&format!("the tunnel is not known: {why}"));
                     reachability.tunnel_status = Some(tunnel::Liveness::Unknown.word().to_owned());
@@ -40,7 +40,7 @@ fn look_at_tunnel(context: &Context, reachability: &mut Reachability) {
         }
     };
     reachability.tunnel = Some(format!("localhost:{port}"));
-    reachability.tunnel_status = Some(tunnel::look(port).word().to_owned());
+    reachability.tunnel_status = Some(status.word().to_owned());
 }
 
 /// Shows how a sandbox is reached.

@@ -52,6 +52,7 @@ impl Attached {
         let failed = |error: std::io::Error| MachineError::start(&machine.address, &error.to_string());
         let stdio = [Stdio::from(io.stdin), Stdio::from(io.stdout), Stdio::from(io.stderr)];
         let child = child::spawn(argv, &machine.environment(), stdio).map_err(failed)?;
+        let failed = |error: std::io::Error| MachineError::lost(&machine.address, &error.to_string());
         let pid = child.id();
         let (wanted, ended) = child::watch(child, None, log.clone()).map_err(failed)?;
         Ok(Attached {

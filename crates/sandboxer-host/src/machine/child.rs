@@ -53,8 +53,22 @@ pub(crate) struct Wanted {
     _held: OwnedFd,
 }
 
-/// Watches a process until its end. `deadline`: `None` when it has none. Its log is kept for as long as it lives.
+/// Watches a process until its end; it is ended when it cannot be watched. `deadline`: `None` when it has none. Its log is kept for as long as it lives.
 pub(super) fn watch(
+    child: Child,
+    deadline: Option<Duration>,
+    log: Option<ClientLog>,
+) -> Result<(Wanted, oneshot::Receiver<Ended>), std::io::Error> {
+    let pid = Pid::from_child(&child);
+    let watched = start_watching(child, deadline, log);
+    if watched.is_err() {
+        // Nobody has waited for it, so its id still names this group.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    watched
+}
+
+fn start_watching(
     mut child: Child,
     deadline: Option<Duration>,
     log: Option<ClientLog>,

@@ -74,6 +74,15 @@ impl MachineError {
         .before_anything()
     }
 
+    /// It was started, and then our own side failed.
+    pub(super) fn lost(address: &HostAddress, why: &str) -> MachineError {
+        MachineError::new(
+            MachineErrorKind::Start,
+            format!("a program for {address} was started, and then given up: {why}; what was done there is unknown"),
+            None,
+        )
+    }
+
     pub(crate) fn certificate(why: &str) -> MachineError {
         MachineError::new(
             MachineErrorKind::Certificate,

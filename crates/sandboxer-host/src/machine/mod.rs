@@ -12,6 +12,7 @@ mod error;
 mod fingerprint;
 mod option;
 mod pin;
+mod pipe;
 mod shown_key;
 mod ssh;
 mod talk;
@@ -35,7 +36,8 @@ use client_log::{ClientLog, Story};
 use sandboxer_extension::port::{Clock as _, HostCommand, HostExecError, HostOutput, SystemClock};
 use sandboxer_model::host::HostAddress;
 
-use crate::{local_exec, quote};
+use crate::local_exec::{self, Began};
+use crate::quote;
 
 /// A program for a machine: `/bin/sh -c TEXT sh WORDS…`. The text is ours and fixed; the words are our ids and numbers.
 /// What a user said travels on standard input.
@@ -93,7 +95,7 @@ impl Machine {
     pub async fn run(&self, program: Program, stdin: Vec<u8>) -> Result<HostOutput, MachineError> {
         let machine = self.clone();
         let outcome = tokio::task::spawn_blocking(move || machine.run_blocking(&program, stdin)).await;
-        outcome.unwrap_or_else(|error| Err(MachineError::start(&self.address, &error.to_string())))
+        outcome.unwrap_or_else(|error| Err(MachineError::lost(&self.address, &error.to_string())))
     }
 
     fn run_blocking(&self, program: &Program, stdin: Vec<u8>) -> Result<HostOutput, MachineError> {
@@ -110,15 +112,16 @@ impl Machine {
             timeout: time.left(),
             output_cap: program.output_cap,
         };
-        let ended = local_exec::run_blocking(&command);
+        let ended = local_exec::run_telling(&command);
         let story = log.map(|log| log.story()).unwrap_or_default();
         match ended {
             Ok(output) => match self.classify(output.code, &story, &output.stderr) {
                 Some(error) => Err(error),
                 None => Ok(output),
             },
-            Err(HostExecError::Timeout { .. }) => Err(verdict::of_deadline(&self.address, time.whole, &story)),
-            Err(error) => Err(MachineError::start(&self.address, &error.to_string())),
+            Err((_, HostExecError::Timeout { .. })) => Err(verdict::of_deadline(&self.address, time.whole, &story)),
+            Err((Began::No, error)) => Err(MachineError::start(&self.address, &error.to_string())),
+            Err((Began::Yes, error)) => Err(MachineError::lost(&self.address, &error.to_string())),
         }
     }
 
@@ -135,7 +138,7 @@ impl Machine {
             Talk::start(&machine, &argv, &program, log, &time)
         });
         let started = started.await;
-        started.unwrap_or_else(|error| Err(MachineError::start(&self.address, &error.to_string())))
+        started.unwrap_or_else(|error| Err(MachineError::lost(&self.address, &error.to_string())))
     }
 
     /// Runs a program with these descriptors as its standard ones, for commands inside sandboxes. `argv` follows its

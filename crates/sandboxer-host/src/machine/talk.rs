@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use sandboxer_extension::port::HostOutput;
@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::child::{self, Ended, Wanted};
 use super::client_log::ClientLog;
+use super::pipe::Pipe;
 use super::{Machine, MachineError, Program, Time, verdict};
 use crate::tree::Tree;
 
@@ -44,24 +45,21 @@ impl Talk {
         let failed = |error: std::io::Error| MachineError::start(&machine.address, &error.to_string());
         let stdio = [Stdio::piped(), Stdio::piped(), Stdio::piped()];
         let mut child = child::spawn(argv, &machine.environment(), stdio).map_err(failed)?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let failed = |error: std::io::Error| MachineError::lost(&machine.address, &error.to_string());
+        let pipes = Pipes::of(&mut child);
+        // Also when there are none, so that the child is waited for.
         let (wanted, ended) = child::watch(child, Some(time.left()), log.clone()).map_err(failed)?;
         let (say, said) = mpsc::channel(16);
         let (heard, hear) = mpsc::channel(256);
         let (kept, errors) = oneshot::channel();
         let cap = program.output_cap;
-        if let Some(stdin) = stdin {
-            thread(move || write(stdin, said)).map_err(failed)?;
-        }
-        if let Some(stdout) = stdout {
-            thread(move || read_lines(stdout, &heard, cap)).map_err(failed)?;
-        }
-        if let Some(stderr) = stderr {
-            thread(move || {
-                let _ = kept.send(read_capped(stderr, 64 * 1024));
-            })
-            .map_err(failed)?;
-        }
+        let Pipes { stdin, stdout, stderr } = pipes.map_err(failed)?;
+        thread(move || write(stdin, said)).map_err(failed)?;
+        thread(move || read_lines(stdout, &heard, cap)).map_err(failed)?;
+        thread(move || {
+            let _ = kept.send(read_capped(stderr, 64 * 1024));
+        })
+        .map_err(failed)?;
         Ok(Talk {
             machine: machine.clone(),
             timeout: time.whole,
@@ -135,11 +133,32 @@ impl Talk {
     }
 }
 
+/// The three pipes of a program.
+struct Pipes {
+    stdin: Pipe,
+    stdout: Pipe,
+    stderr: Pipe,
+}
+
+impl Pipes {
+    fn of(child: &mut Child) -> std::io::Result<Pipes> {
+        let none = || std::io::Error::other("it has no pipes");
+        let stdin = child.stdin.take().ok_or_else(none)?;
+        let stdout = child.stdout.take().ok_or_else(none)?;
+        let stderr = child.stderr.take().ok_or_else(none)?;
+        Ok(Pipes {
+            stdin: Pipe::of(child, stdin)?,
+            stdout: Pipe::of(child, stdout)?,
+            stderr: Pipe::of(child, stderr)?,
+        })
+    }
+}
+
 fn thread(work: impl FnOnce() + Send + 'static) -> Result<(), std::io::Error> {
     std::thread::Builder::new().spawn(work).map(drop)
 }
 
-fn write(mut stdin: std::process::ChildStdin, mut said: mpsc::Receiver<Said>) {
+fn write(mut stdin: Pipe, mut said: mpsc::Receiver<Said>) {
     while let Some(said) = said.blocking_recv() {
         let listens = match said {
             Said::Bytes(bytes) => stdin.write_all(&bytes).is_ok(),
