@@ -1,10 +1,7 @@
-//! Machines that fail: the engine dies, the cable is cut, a transfer breaks off, the disk is full. Whatever happens, a
-//! call comes back, and when the machine is well again nothing is left.
+//! Machines that fail in ways of their own: the engine is dead, a transfer breaks off, the disk is full. A call comes back,
+//! and when the machine is well again nothing is left.
 
-use std::process::Stdio;
-use std::time::{Duration, Instant};
-
-use sandboxer_testbed::{Direction, Plan, Proxy, or_skip};
+use sandboxer_testbed::{Plan, Proxy, or_skip};
 
 use crate::lab::{Lab, SINGLE, id};
 use crate::support::wait_until;
@@ -33,34 +30,9 @@ pub(crate) fn converges(lab: &Lab) {
 }
 
 #[test]
-fn an_engine_that_dies_at_any_moment_leaves_nothing() {
-    let lab = or_skip!("a dying engine", Lab::start(Plan::new()));
+fn absence_is_not_claimed_while_the_engine_is_dead() {
+    let lab = or_skip!("a dead engine", Lab::start(Plan::new()));
     let repository = lab.repository_of("one", SINGLE);
-    for after in [50u64, 200, 400, 600, 800, 1000] {
-        let repo = format!("repo={}", repository.display());
-        let mut child = lab
-            .command(&[
-                "create",
-                "--profile",
-                "profile.compose-e2e",
-                "--input",
-                &repo,
-                "--host",
-                lab.host.alias(),
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        let at = Instant::now() + Duration::from_millis(after);
-        while Instant::now() < at {
-            std::thread::yield_now();
-        }
-        lab.host.kill_dockerd().expect("it dies");
-        lab.host.start_dockerd().expect("it comes back");
-        child.wait().expect("it ends");
-        converges(&lab);
-    }
     let created = lab.created(&repository, &[]);
     lab.host.kill_dockerd().expect("it dies");
     let stuck = lab.run(&["destroy", &id(&created)]);
@@ -70,51 +42,6 @@ fn an_engine_that_dies_at_any_moment_leaves_nothing() {
     );
     lab.host.start_dockerd().expect("it comes back");
     converges(&lab);
-    lab.host.down();
-}
-
-#[test]
-fn a_cable_that_is_cut_holds_nobody_up() {
-    let lab = or_skip!("a cut cable", Lab::start(Plan::new()));
-    let repository = lab.repository_of("one", SINGLE);
-    for (direction, after) in [
-        (Direction::Both, 100u64),
-        (Direction::ToHost, 500),
-        (Direction::FromHost, 700),
-        (Direction::Both, 900),
-    ] {
-        let repo = format!("repo={}", repository.display());
-        let child = lab
-            .command(&[
-                "create",
-                "--profile",
-                "profile.compose-e2e",
-                "--input",
-                &repo,
-                "--host",
-                lab.host.alias(),
-            ])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let at = Instant::now() + Duration::from_millis(after);
-        while Instant::now() < at {
-            std::thread::yield_now();
-        }
-        lab.host.partition(direction).expect("it is cut");
-        let started = Instant::now();
-        let output = child.wait_with_output().expect("it ends");
-        // Three tries and an undo of three, each noticing a dead cable within 20 s.
-        assert!(started.elapsed() < Duration::from_secs(150), "{:?}", started.elapsed());
-        lab.host.heal().expect("it is mended");
-        eprintln!(
-            "{direction:?} after {after} ms: back after {:?}, {}",
-            started.elapsed(),
-            output.status
-        );
-        converges(&lab);
-    }
     lab.host.down();
 }
 

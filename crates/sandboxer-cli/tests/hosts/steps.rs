@@ -60,7 +60,7 @@ const FAULTS: &[Fault] = &[
 const LIMIT: Duration = Duration::from_secs(90);
 /// Longer than an idle connection outlives a cut.
 const DEAF: Duration = Duration::from_secs(12);
-const MACHINES: usize = 6;
+const MACHINES: usize = 8;
 
 struct Case {
     is_removal: bool,
