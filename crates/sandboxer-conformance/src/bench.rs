@@ -215,7 +215,7 @@ impl<'a> Bench<'a> {
 
     /// Everything the backend has that was labelled by this run of the suite.
     pub async fn ours(&self) -> Vec<InventoryItem> {
-        let inventory = self.extension().inventory(&self.call(1)).await;
+        let inventory = self.inventory().await;
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_ours = |item: &&InventoryItem| {
             item.installation_id.as_ref() == Some(&self.subject.installation_id)
@@ -224,9 +224,12 @@ impl<'a> Bench<'a> {
         inventory.items().iter().filter(is_ours).cloned().collect()
     }
 
-    /// The call.
+    /// The call: of the subject's host, where it has one.
     pub async fn inventory(&self) -> Inventory {
-        self.extension().inventory(&self.call(1)).await
+        match &self.subject.host {
+            Some(host) => self.extension().inventory_at(&self.call(1), host).await,
+            None => self.extension().inventory(&self.call(1)).await,
+        }
     }
 
     /// What the inventory has of one sandbox.

@@ -27,6 +27,9 @@ pub struct Capabilities {
     /// Runs commands on a terminal inside.
     #[serde(default)]
     pub exec_tty: bool,
+    /// Signals reach commands inside, and a death by one is told apart from an exit code.
+    #[serde(default)]
+    pub exec_signals: bool,
     /// Shows what its services print.
     #[serde(default)]
     pub logs: bool,
@@ -91,6 +94,7 @@ impl Capabilities {
             needs_host: false,
             exec: false,
             exec_tty: false,
+            exec_signals: false,
             logs: false,
             exec_detach: false,
             network_deny: false,

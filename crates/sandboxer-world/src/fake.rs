@@ -39,6 +39,7 @@ pub fn capable(id: &str) -> Manifest {
     let capabilities = Capabilities {
         exec: true,
         exec_tty: true,
+        exec_signals: true,
         exec_detach: true,
         network_deny: true,
         limit_cpu: true,

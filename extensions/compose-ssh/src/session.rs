@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process_group};
 use sandboxer_extension::{
     Call, ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, ExtensionError, Follow, LogsRequest, Signaller,
@@ -13,12 +14,15 @@ use sandboxer_extension::{
 use sandboxer_host::machine::{AttachIo, Attached, Terminal};
 use sandboxer_host::{Machine, Program};
 
+use crate::ending::Ending;
 use crate::plan::Plan;
 use crate::program::program;
 
-/// Finds the service's container and becomes the engine's exec in it. Words: ENGINE PROJECT SERVICE COUNT, then COUNT
-/// options of the engine, then the command.
-const TEXT: &str = r#"engine=$1 project=$2 service=$3 count=$4; shift 4
+/// Finds the service's container and runs the engine's exec in it. Words: ENGINE PROJECT SERVICE MARK COUNT, then COUNT
+/// options of the engine, then the command. SSH says 255 itself when a connection breaks, so a command's own 255 leaves a
+/// mark; and what an engine says of a command whose container went away is its own affair, so that is looked at and told
+/// as 125.
+const TEXT: &str = r#"engine=$1 project=$2 service=$3 mark=$4 count=$5; shift 5
 id=$("$engine" ps -q --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$service" | head -n 1)
 [ -n "$id" ] || { echo "sandboxer: no container of the service $service runs" >&2; exit 125; }
 total=$#; at=0
@@ -26,18 +30,31 @@ while [ "$at" -lt "$total" ]; do
 [ "$at" != "$count" ] || set -- "$@" "$id"
 set -- "$@" "$1"; shift; at=$((at + 1))
 done
-exec "$engine" exec "$@""#;
+"$engine" exec "$@"
+code=$?
+[ "$code" != 0 ] || exit 0
+[ -n "$("$engine" ps -q --filter "id=$id")" ] || exit 125
+[ "$code" != 255 ] || [ "$mark" = - ] || : >"$mark"
+exit "$code""#;
 
 /// Starts a command.
 ///
 /// # Errors
-/// `Invalid` without a service that is meant, `Unsupported` for detached commands, `Unavailable`.
+/// `Invalid` without a command or a service that is meant, `Unsupported` for detached commands, `Unavailable`.
 pub(crate) fn start(
     machine: &Machine,
+    base_dir: &str,
+    now: Timestamp,
     target: &Target,
     plan: &Plan,
     request: ExecRequest,
 ) -> Result<Box<dyn ExecSession>, ExtensionError> {
+    if request.argv.first().is_none_or(Vec::is_empty) {
+        return Err(ExtensionError::new(
+            ErrorKind::Invalid,
+            "there is no command to run in the sandbox",
+        ));
+    }
     let service = plan.service(request.service.as_deref())?;
     let engine = target
         .handle
@@ -76,20 +93,22 @@ pub(crate) fn start(
     for (name, value) in request.env {
         options.extend([b"-e".to_vec(), format!("{name}={value}").into_bytes()]);
     }
+    let ending = Ending::new(machine, base_dir, now, [engine, &plan.project, service]);
+    let mut words = ending.words();
+    words.push(options.len().to_string());
     let program = Program {
         text: Cow::Borrowed(TEXT),
-        words: vec![
-            engine.to_owned(),
-            plan.project.clone(),
-            service.to_owned(),
-            options.len().to_string(),
-        ],
+        words,
         timeout: Duration::ZERO,
         output_cap: 0,
     };
     options.extend(request.argv);
     let attached = machine.attach(&program, &options, io)?;
-    Ok(Box::new(Session { attached, terminal }))
+    Ok(Box::new(Session {
+        attached,
+        terminal,
+        ending: Some(ending),
+    }))
 }
 
 /// Longest time that logs are followed over one connection.
@@ -137,6 +156,7 @@ pub(crate) fn logs(
     Ok(Box::new(Session {
         attached,
         terminal: None,
+        ending: None,
     }))
 }
 
@@ -172,6 +192,8 @@ fn pseudo_terminal(size: WindowSize) -> rustix::io::Result<(OwnedFd, AttachIo)> 
 struct Session {
     attached: Attached,
     terminal: Option<OwnedFd>,
+    /// Tells apart what an exit code alone does not; `None` for what runs beside the containers.
+    ending: Option<Ending>,
 }
 
 fn send(pid: u32, signal: u8) -> Result<(), ExtensionError> {
@@ -194,8 +216,13 @@ impl ExecSession for Session {
     }
 
     async fn wait(&mut self) -> Result<ExecExit, ExtensionError> {
-        let code = self.attached.wait().await?;
-        Ok(ExecExit::Code(u8::try_from(code).unwrap_or(255)))
+        let ended = self.attached.wait().await;
+        match (ended, &self.ending) {
+            (Ok(125), Some(ending)) if ending.is_gone().await => Ok(ExecExit::SandboxGone),
+            (Ok(code), _) => Ok(ExecExit::Code(u8::try_from(code).unwrap_or(255))),
+            (Err(_), Some(ending)) if ending.was_marked().await => Ok(ExecExit::Code(255)),
+            (Err(error), _) => Err(error.into()),
+        }
     }
 
     fn signal(&mut self, signal: u8) -> Result<(), ExtensionError> {

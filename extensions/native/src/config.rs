@@ -13,6 +13,7 @@ pub(crate) fn manifest() -> Manifest {
     let capabilities = Capabilities {
         exec: true,
         exec_tty: true,
+        exec_signals: true,
         exec_detach: true,
         network_deny: true,
         limit_cpu: true,
