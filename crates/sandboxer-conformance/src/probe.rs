@@ -64,7 +64,10 @@ const KILL_SELF: &str = r#"kill -"$1" $$; sleep 600"#;
 const WRITE: &str = r#"printf %s "$2" > "$1""#;
 const WRITE_LATER: &str = r#"sleep 1; printf %s "$2" > "$1""#;
 const READ: &str = r#"exec cat "$1""#;
-const TERMINAL: &str = "test -t 0 && test -t 1 && test -t 2 && printf 'terminal ' && stty size";
+// An engine that learns the size when the command runs already tells it a moment later.
+const TERMINAL: &str = "test -t 0 && test -t 1 && test -t 2 || exit 1
+i=0; while size=$(stty size 2>/dev/null); [ -z \"$size\" ] || [ \"$size\" = '0 0' ] && [ \"$i\" -lt 100 ]; do sleep 0.05; i=$((i+1)); done
+printf 'terminal %s\\n' \"$size\"";
 const PROCESSES: &str =
     r#"i=0; while [ "$i" -lt "$1" ]; do sleep 600 >/dev/null 2>&1 </dev/null & i=$((i+1)); done; printf done"#;
 const MEMORY: &str = r#"head -c "$1" /dev/zero | tail | wc -c"#;

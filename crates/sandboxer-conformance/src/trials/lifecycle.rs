@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandboxer_extension::{ErrorKind, Inventory};
+use sandboxer_extension::{ErrorKind, Inventory, Ready};
 use sandboxer_model::cleanup::Presence;
 
 use crate::bench::{Bench, failed};
@@ -128,10 +128,23 @@ async fn wait_ready_twice_agrees(bench: &Bench<'_>) -> Outcome {
         first.guard_deadline,
         again.guard_deadline
     );
+    // What is tried from inside depends on what is around at the time; what comes of it does not.
+    let walls = |ready: &Ready| {
+        let report = ready.isolation.clone();
+        (report.level, report.mechanisms, report.limits)
+    };
     ensure!(
-        first.isolation == again.isolation,
+        walls(&first) == walls(&again),
         "the isolation report changed between two answers"
     );
+    for tried in &first.isolation.attestations {
+        let mut same = again.isolation.attestations.iter().filter(|one| one.probe == tried.probe);
+        ensure!(
+            same.all(|one| one == tried),
+            "what came of `{}` changed between two answers",
+            tried.probe
+        );
+    }
     Ok(())
 }
 
