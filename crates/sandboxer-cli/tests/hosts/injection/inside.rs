@@ -36,6 +36,14 @@ fn ended_by_nul(words: &[&[u8]]) -> Vec<u8> {
     words.iter().flat_map(|word| word.iter().copied().chain([0])).collect()
 }
 
+/// What differs, and how the command ended.
+fn differs(what: &str, batch: &[&[u8]], output: &std::process::Output) -> String {
+    let came = output.stdout.split(|b| *b == 0);
+    let first = batch.iter().zip(came).find(|(went, came)| *went != came);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    format!("{what}, {}: {first:?} {stderr}", output.status)
+}
+
 #[test]
 fn words_and_variables_of_commands_arrive_as_they_were_written() {
     let lab = or_skip!("injection into commands", Lab::start(Plan::new()));
@@ -59,7 +67,7 @@ fn words_and_variables_of_commands_arrive_as_they_were_written() {
         } else if batch.len() == 1 && !output.status.success() && !output.stderr.is_empty() {
             tally.refused();
         } else {
-            tally.wrong(format!("words {batch:?} came back as {output:?}"));
+            tally.wrong(differs("words", batch, &output));
         }
     });
 
@@ -80,7 +88,7 @@ fn words_and_variables_of_commands_arrive_as_they_were_written() {
         } else if batch.len() == 1 && !output.status.success() && !output.stderr.is_empty() {
             tally.refused();
         } else {
-            tally.wrong(format!("variables {batch:?} came back as {output:?}"));
+            tally.wrong(differs("variables", batch, &output));
         }
     });
 
