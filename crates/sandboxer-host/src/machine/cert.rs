@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sandboxer_extension::port::{Clock as _, HostCommand, SystemClock};
+use sandboxer_extension::port::{Clock as _, HostCommand, HostExecError, SystemClock};
 use serde::{Deserialize, Serialize};
 
 use super::{MachineError, SshSettings};
@@ -15,8 +15,8 @@ use crate::local_exec::run_blocking;
 
 /// A certificate is renewed when less than this is left of it.
 const EARLY: SignedDuration = SignedDuration::from_mins(5);
-/// How long signing may take.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long signing may take, in a call that has more time than that.
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// A certificate is one line of about a kilobyte.
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -31,8 +31,9 @@ pub struct Identity {
     pub valid_until: Option<Timestamp>,
 }
 
-/// The certificate to show now, and who it says we are; made or renewed if need be. `None`: no authority is configured.
-pub(crate) fn current(settings: &SshSettings) -> Result<Option<(PathBuf, Identity)>, MachineError> {
+/// The certificate to show now, and who it says we are; made or renewed if need be, within this time. `None`: no
+/// authority is configured.
+pub(crate) fn current(settings: &SshSettings, time: Duration) -> Result<Option<(PathBuf, Identity)>, MachineError> {
     let Some(command) = &settings.cert_command else {
         return Ok(None);
     };
@@ -46,7 +47,7 @@ pub(crate) fn current(settings: &SshSettings) -> Result<Option<(PathBuf, Identit
     {
         return Ok(Some((file, identity)));
     }
-    let certificate = sign(command)?;
+    let certificate = sign(command, time.min(DEADLINE))?;
     make_private(&settings.state_dir)?;
     write(&file, certificate.as_bytes())?;
     let identity = describe(&file)?;
@@ -73,7 +74,7 @@ fn stored(side: &Path) -> Option<Identity> {
     serde_json::from_slice(&text).ok()
 }
 
-fn sign(command: &str) -> Result<String, MachineError> {
+fn sign(command: &str, time: Duration) -> Result<String, MachineError> {
     let kept = [
         "HOME",
         "PATH",
@@ -90,10 +91,15 @@ fn sign(command: &str) -> Result<String, MachineError> {
             .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
             .collect(),
         stdin: Vec::new(),
-        timeout: DEADLINE,
+        timeout: time,
         output_cap: MOST_BYTES,
     })
-    .map_err(|error| MachineError::certificate(&error.to_string()))?;
+    .map_err(|error| match error {
+        HostExecError::Timeout { timeout, .. } => {
+            MachineError::certificate(&format!("it did not end within {:.1} s", timeout.as_secs_f64()))
+        }
+        error @ HostExecError::Start { .. } => MachineError::certificate(&error.to_string()),
+    })?;
     if output.code != 0 {
         let why: String = String::from_utf8_lossy(&output.stderr)
             .chars()

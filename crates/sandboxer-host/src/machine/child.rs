@@ -13,6 +13,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use sandboxer_extension::port::{Clock as _, SystemClock};
 use tokio::sync::oneshot;
 
+use super::client_log::ClientLog;
+
 /// How a watched process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -51,10 +53,11 @@ pub(crate) struct Wanted {
     _held: OwnedFd,
 }
 
-/// Watches a process until its end. `None`: it has no deadline.
-pub(crate) fn watch(
+/// Watches a process until its end. `deadline`: `None` when it has none. Its log is kept for as long as it lives.
+pub(super) fn watch(
     mut child: Child,
     deadline: Option<Duration>,
+    log: Option<ClientLog>,
 ) -> Result<(Wanted, oneshot::Receiver<Ended>), std::io::Error> {
     let (gone, held) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let (tell, told) = oneshot::channel();
@@ -65,6 +68,7 @@ pub(crate) fn watch(
         // Not reaped yet, so its id still names this group and no other.
         let _ = kill_process_group(pid, Signal::KILL);
         let status = child.wait();
+        drop(log);
         let ended = early.unwrap_or_else(|| {
             Ended::Code(status.map_or(-1, |status| status.code().unwrap_or(128 + status.signal().unwrap_or(0))))
         });

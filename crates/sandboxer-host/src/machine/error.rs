@@ -34,24 +34,44 @@ pub struct MachineError {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    nothing_sent: bool,
 }
 
 impl MachineError {
-    fn new(kind: MachineErrorKind, message: String, hint: Option<String>) -> MachineError {
-        MachineError { kind, message, hint }
+    pub(super) fn new(kind: MachineErrorKind, message: String, hint: Option<String>) -> MachineError {
+        MachineError {
+            kind,
+            message,
+            hint,
+            nothing_sent: false,
+        }
+    }
+
+    /// Whether it is certain that the machine was asked for nothing: nobody was let in there, or nothing was started
+    /// here. Where it is `false`, anything may have been done.
+    pub fn nothing_sent(&self) -> bool {
+        self.nothing_sent
+    }
+
+    /// The same of a call that certainly asked the machine for nothing.
+    pub(super) fn before_anything(mut self) -> MachineError {
+        self.nothing_sent = true;
+        self
     }
 
     pub(crate) fn words() -> MachineError {
         let message = "a word of a host's program holds what none of ours holds".to_owned();
-        MachineError::new(MachineErrorKind::Start, message, None)
+        MachineError::new(MachineErrorKind::Start, message, None).before_anything()
     }
 
+    /// Nothing was started.
     pub(crate) fn start(address: &HostAddress, why: &str) -> MachineError {
         MachineError::new(
             MachineErrorKind::Start,
             format!("cannot start a program for {address}: {why}"),
             Some("is OpenSSH's `ssh` installed here?".to_owned()),
         )
+        .before_anything()
     }
 
     pub(crate) fn certificate(why: &str) -> MachineError {
@@ -60,6 +80,17 @@ impl MachineError {
             format!("no certificate for hosts could be had: {why}"),
             Some("run SANDBOXER_CERT_COMMAND by hand and see what it prints".to_owned()),
         )
+        .before_anything()
+    }
+
+    /// What belongs to host keys cannot be kept or named.
+    pub(super) fn keys(file: &std::path::Path, why: &str) -> MachineError {
+        MachineError::new(
+            MachineErrorKind::Start,
+            format!("keys of hosts cannot be kept in {}: {why}", file.display()),
+            None,
+        )
+        .before_anything()
     }
 
     pub(crate) fn timed_out(address: &HostAddress, after: Duration) -> MachineError {
@@ -74,54 +105,15 @@ impl MachineError {
         )
     }
 
-    /// What `ssh` printed when it gave up (OpenSSH 9: `ssh.c`, `sshconnect.c`). Hostile data.
-    pub(crate) fn of_ssh(address: &HostAddress, stderr: &[u8]) -> MachineError {
-        let text = String::from_utf8_lossy(stderr);
-        let has = |needle: &str| text.contains(needle);
-        let last: String = text
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("no reason was given")
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(300)
-            .collect();
-        let name = address.name();
-        let (kind, hint) = if has("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-            (
-                MachineErrorKind::HostKeyChanged,
-                Some(format!(
-                    "if it was set up anew, pin its key again with `sandboxer hosts add {name} --pin`"
-                )),
-            )
-        } else if has("Host key verification failed") || has("host key is known") || has("key is known for") {
-            (
-                MachineErrorKind::HostKeyUnknown,
-                Some(format!(
-                    "vouch for its key once: `sandboxer hosts add {address} --pin`, or `ssh {name}` by hand"
-                )),
-            )
-        } else if has("Permission denied") || has("Too many authentication failures") {
-            (
-                MachineErrorKind::Denied,
-                Some("set SANDBOXER_SSH_USER or SANDBOXER_SSH_KEY, or see your ssh_config and agent".to_owned()),
-            )
-        } else if has("Bad owner or permissions") || has("Bad configuration") || has("Can't open user config file") {
-            (MachineErrorKind::Start, Some("see your ssh_config".to_owned()))
-        } else if has("closed by remote host") || has("Broken pipe") || has("not responding") || has("reset by peer") {
-            return MachineError::new(
-                MachineErrorKind::TimedOut,
-                format!("the connection to {address} broke: {last}"),
-                None,
-            );
-        } else {
-            (
-                MachineErrorKind::Unreachable,
-                Some(format!("is it up? try `ssh {name} true`")),
-            )
-        };
-        MachineError::new(kind, format!("cannot reach {address}: {last}"), hint)
+    /// The time was over before anybody was let in.
+    pub(super) fn too_late_to_enter(address: &HostAddress, after: Duration) -> MachineError {
+        let seconds = after.as_secs();
+        MachineError::new(
+            MachineErrorKind::TimedOut,
+            format!("{address} let nobody in within {seconds} s: nothing was done there"),
+            Some(format!("is it up? try `ssh {} true`", address.name())),
+        )
+        .before_anything()
     }
 }
 

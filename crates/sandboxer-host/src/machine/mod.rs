@@ -5,16 +5,23 @@
 
 mod attach;
 mod cert;
+mod changed_key;
 mod child;
+mod client_log;
 mod error;
+mod fingerprint;
+mod option;
 mod pin;
+mod shown_key;
 mod ssh;
 mod talk;
+mod verdict;
 
 pub use attach::{AttachIo, Attached, Terminal};
 pub use cert::Identity;
 pub use error::{MachineError, MachineErrorKind};
-pub use pin::{ShownKey, pin, shown_keys};
+pub use pin::pin;
+pub use shown_key::{ShownKey, shown_keys};
 pub use ssh::SshSettings;
 pub use talk::Talk;
 
@@ -24,7 +31,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandboxer_extension::port::{HostCommand, HostExecError, HostOutput};
+use client_log::{ClientLog, Story};
+use sandboxer_extension::port::{Clock as _, HostCommand, HostExecError, HostOutput, SystemClock};
 use sandboxer_model::host::HostAddress;
 
 use crate::{local_exec, quote};
@@ -72,7 +80,7 @@ impl Machine {
         if self.address.is_local() {
             return None;
         }
-        cert::current(&self.settings)
+        cert::current(&self.settings, cert::DEADLINE)
             .ok()
             .flatten()
             .map(|(_, identity)| identity)
@@ -83,7 +91,15 @@ impl Machine {
     /// # Errors
     /// The machine could not be reached, or did not answer in time.
     pub async fn run(&self, program: Program, stdin: Vec<u8>) -> Result<HostOutput, MachineError> {
-        let argv = self.command_line(&program, &[], false)?;
+        let machine = self.clone();
+        let outcome = tokio::task::spawn_blocking(move || machine.run_blocking(&program, stdin)).await;
+        outcome.unwrap_or_else(|error| Err(MachineError::start(&self.address, &error.to_string())))
+    }
+
+    fn run_blocking(&self, program: &Program, stdin: Vec<u8>) -> Result<HostOutput, MachineError> {
+        let time = Time::of(program.timeout + GRACE);
+        let log = self.log();
+        let argv = self.command_line(program, &[], log.as_ref(), &time, Terminal::No)?;
         let command = HostCommand {
             argv: argv
                 .into_iter()
@@ -91,17 +107,17 @@ impl Machine {
                 .collect::<Result<_, _>>()?,
             env: self.environment(),
             stdin,
-            timeout: program.timeout + GRACE,
+            timeout: time.left(),
             output_cap: program.output_cap,
         };
-        let outcome = tokio::task::spawn_blocking(move || local_exec::run_blocking(&command)).await;
-        match outcome {
-            Ok(Ok(output)) => match self.classify(output.code, &output.stderr) {
+        let ended = local_exec::run_blocking(&command);
+        let story = log.map(|log| log.story()).unwrap_or_default();
+        match ended {
+            Ok(output) => match self.classify(output.code, &story, &output.stderr) {
                 Some(error) => Err(error),
                 None => Ok(output),
             },
-            Ok(Err(HostExecError::Timeout { timeout, .. })) => Err(MachineError::timed_out(&self.address, timeout)),
-            Ok(Err(error)) => Err(MachineError::start(&self.address, &error.to_string())),
+            Err(HostExecError::Timeout { .. }) => Err(verdict::of_deadline(&self.address, time.whole, &story)),
             Err(error) => Err(MachineError::start(&self.address, &error.to_string())),
         }
     }
@@ -111,8 +127,15 @@ impl Machine {
     /// # Errors
     /// It could not be started. That the machine cannot be reached shows when it is read from.
     pub async fn talk(&self, program: Program) -> Result<Talk, MachineError> {
-        let argv = self.command_line(&program, &[], false)?;
-        Talk::start(self, &argv, &program)
+        let machine = self.clone();
+        let started = tokio::task::spawn_blocking(move || {
+            let time = Time::of(program.timeout + GRACE);
+            let log = machine.log();
+            let argv = machine.command_line(&program, &[], log.as_ref(), &time, Terminal::No)?;
+            Talk::start(&machine, &argv, &program, log, &time)
+        });
+        let started = started.await;
+        started.unwrap_or_else(|error| Err(MachineError::start(&self.address, &error.to_string())))
     }
 
     /// Runs a program with these descriptors as its standard ones, for commands inside sandboxes. `argv` follows its
@@ -121,12 +144,35 @@ impl Machine {
     /// # Errors
     /// It could not be started.
     pub fn attach(&self, program: &Program, argv: &[Vec<u8>], io: AttachIo) -> Result<Attached, MachineError> {
-        let line = self.command_line(program, argv, io.is_terminal())?;
-        Attached::start(self, &line, io)
+        let log = self.log();
+        // Commands inside have no deadline; a certificate for them has its own.
+        let time = Time::of(if argv.is_empty() {
+            program.timeout
+        } else {
+            Duration::MAX
+        });
+        let line = self.command_line(program, argv, log.as_ref(), &time, io.terminal)?;
+        Attached::start(self, &line, io, log)
+    }
+
+    /// What `ssh` will log of one call.
+    fn log(&self) -> Option<ClientLog> {
+        if self.address.is_local() {
+            None
+        } else {
+            ClientLog::start()
+        }
     }
 
     /// The whole command line on our side.
-    fn command_line(&self, program: &Program, argv: &[Vec<u8>], tty: bool) -> Result<Vec<OsString>, MachineError> {
+    fn command_line(
+        &self,
+        program: &Program,
+        argv: &[Vec<u8>],
+        log: Option<&ClientLog>,
+        time: &Time,
+        terminal: Terminal,
+    ) -> Result<Vec<OsString>, MachineError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/:@=,-".contains(&b);
         if !program.words.iter().all(|word| word.bytes().all(plain)) {
             return Err(MachineError::words());
@@ -160,9 +206,9 @@ impl Machine {
             line.push(b' ');
             line.extend(quote::shell(word).map_err(|_| MachineError::words())?);
         }
-        let certificate = cert::current(&self.settings)?;
+        let certificate = cert::current(&self.settings, time.left())?;
         let certificate = certificate.as_ref().map(|(file, _)| file.as_path());
-        let mut command = ssh::command(&self.address, &self.settings, certificate, tty)?;
+        let mut command = ssh::command(&self.address, &self.settings, certificate, log, terminal)?;
         command.push(OsString::from_vec(line));
         Ok(command)
     }
@@ -188,11 +234,31 @@ impl Machine {
     }
 
     /// What an exit code of `ssh` itself, or of a program that ran out of time, means.
-    fn classify(&self, code: i32, stderr: &[u8]) -> Option<MachineError> {
+    fn classify(&self, code: i32, story: &Story, stderr: &[u8]) -> Option<MachineError> {
         match code {
             124 | 137 => Some(MachineError::timed_out(&self.address, Duration::ZERO)),
-            255 if !self.address.is_local() => Some(MachineError::of_ssh(&self.address, stderr)),
-            _ => None,
+            _ if self.address.is_local() => None,
+            _ => verdict::of_code(&self.address, code, story, stderr),
         }
+    }
+}
+
+/// The time of one call; what is done for it first, such as a certificate, takes from it.
+#[derive(Debug)]
+struct Time {
+    whole: Duration,
+    until: Duration,
+}
+
+impl Time {
+    fn of(whole: Duration) -> Time {
+        Time {
+            whole,
+            until: SystemClock.monotonic().saturating_add(whole),
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_sub(SystemClock.monotonic())
     }
 }

@@ -1,137 +1,85 @@
-//! Vouching for a host's key: seen once by whoever adds the host, and kept from then on.
+//! The file of host keys that somebody vouched for: no entry is lost, whoever writes at the same time.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
-use sandboxer_extension::port::HostCommand;
-use sandboxer_model::host::HostAddress;
+use rustix::fs::{FlockOperation, flock};
 
-use super::{MachineError, SshSettings, cert, ssh};
-use crate::local_exec::run_blocking;
+use super::{MachineError, ShownKey, SshSettings, cert, ssh};
 
-/// A key that a host showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownKey {
-    /// The line that vouches for it.
-    pub line: String,
-    /// What people compare: `SHA256:…` and the kind of key.
-    pub fingerprint: String,
-}
-
-const MOST_BYTES: u64 = 64 * 1024;
-
-/// Asks a host for its key, on the way that connections take, jump hosts included. Nothing is kept.
-///
-/// # Errors
-/// It cannot be reached, or showed no key.
-pub fn shown_keys(address: &HostAddress, settings: &SshSettings) -> Result<Vec<ShownKey>, MachineError> {
-    cert::make_private(&settings.state_dir)?;
-    let shown = settings.state_dir.join(format!("shown{}", std::process::id()));
-    let _ = std::fs::remove_file(&shown);
-    let mut argv: Vec<String> = vec!["ssh".to_owned()];
-    if let Some(file) = &settings.config_file {
-        argv.extend(["-F".to_owned(), file.display().to_string()]);
-    }
-    for option in [
-        "BatchMode=yes",
-        "StrictHostKeyChecking=accept-new",
-        "HashKnownHosts=no",
-        "GlobalKnownHostsFile=/dev/null",
-        "LogLevel=ERROR",
-        "ControlPath=none",
-        "ClearAllForwardings=yes",
-        "RemoteCommand=none",
-        // The key is shown before anybody logs in; who we are does not matter.
-        "PreferredAuthentications=none",
-    ] {
-        argv.extend(["-o".to_owned(), option.to_owned()]);
-    }
-    argv.extend(["-o".to_owned(), format!("UserKnownHostsFile={}", shown.display())]);
-    argv.extend([
-        "-o".to_owned(),
-        format!("ConnectTimeout={}", settings.connect_timeout.as_secs().max(1)),
-    ]);
-    argv.extend(ssh::destination(address, settings)?);
-    argv.push("true".to_owned());
-    let environment = ["HOME", "PATH", "SSH_AUTH_SOCK", "USER"];
-    let asked = run_blocking(&HostCommand {
-        argv,
-        env: environment
-            .iter()
-            .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
-            .collect(),
-        stdin: Vec::new(),
-        timeout: settings.connect_timeout + Duration::from_secs(10),
-        output_cap: 64 * 1024,
-    })
-    .map_err(|error| MachineError::start(address, &error.to_string()))?;
-    let text = read(&shown);
-    let _ = std::fs::remove_file(&shown);
-    let keys: Vec<ShownKey> = text
-        .lines()
-        .filter(|line| line.split(' ').count() >= 3 && !line.starts_with('#'))
-        .filter_map(|line| {
-            Some(ShownKey {
-                line: line.to_owned(),
-                fingerprint: fingerprint(line)?,
-            })
-        })
-        .collect();
-    if keys.is_empty() {
-        return Err(MachineError::of_ssh(address, &asked.stderr));
-    }
-    Ok(keys)
-}
+/// Some hundred thousand entries. A larger file is left alone, not cut off.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Keeps a key from now on, instead of what was kept for the same name before.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be read or written; it is as it was then.
 pub fn pin(keys: &[ShownKey], settings: &SshSettings) -> Result<(), MachineError> {
     cert::make_private(&settings.state_dir)?;
     let file = ssh::pins(settings);
-    let names: Vec<&str> = keys.iter().filter_map(|key| key.line.split(' ').next()).collect();
-    let mut kept: Vec<String> = read(&file)
-        .lines()
-        .filter(|line| line.split(' ').next().is_some_and(|name| !names.contains(&name)))
-        .map(str::to_owned)
-        .collect();
-    kept.extend(keys.iter().map(|key| key.line.clone()));
-    let failed =
-        |error: std::io::Error| MachineError::certificate(&format!("cannot write {}: {error}", file.display()));
-    let new = file.with_extension(format!("new{}", std::process::id()));
-    let mut to = std::fs::File::create(&new).map_err(failed)?;
-    to.write_all((kept.join("\n") + "\n").as_bytes()).map_err(failed)?;
-    std::fs::rename(&new, &file).map_err(failed)
+    let failed = |error: std::io::Error| MachineError::keys(&file, &error.to_string());
+    // Held from reading to renaming, by a file that is never renamed itself.
+    let _lock = lock(&file.with_extension("lock")).map_err(failed)?;
+    let before = read(&file).map_err(failed)?;
+    replace(&file, &merged(&before, keys)).map_err(failed)
 }
 
-fn read(file: &Path) -> String {
-    let mut text = String::new();
-    if let Ok(file) = std::fs::File::open(file) {
-        let _ = file.take(MOST_BYTES).read_to_string(&mut text);
+/// The entries that were there without those of the same names, and the new ones. Bytes: names are not ours.
+fn merged(before: &[u8], keys: &[ShownKey]) -> Vec<u8> {
+    let name = |line: &[u8]| line.split(|byte| *byte == b' ').next().map(<[u8]>::to_vec);
+    let names: Vec<_> = keys.iter().filter_map(|key| name(key.line.as_bytes())).collect();
+    let mut after = Vec::with_capacity(before.len());
+    let kept = before
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty() && name(line).is_none_or(|name| !names.contains(&name)));
+    for line in kept.chain(keys.iter().map(|key| key.line.as_bytes())) {
+        after.extend_from_slice(line);
+        after.push(b'\n');
     }
-    text
+    after
 }
 
-/// As `ssh-keygen -l` prints it.
-fn fingerprint(line: &str) -> Option<String> {
-    let output = run_blocking(&HostCommand {
-        argv: vec![
-            "ssh-keygen".to_owned(),
-            "-l".to_owned(),
-            "-f".to_owned(),
-            "-".to_owned(),
-        ],
-        env: Vec::new(),
-        stdin: format!("{line}\n").into_bytes(),
-        timeout: Duration::from_secs(10),
-        output_cap: 4096,
-    })
-    .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut words = text.split_ascii_whitespace();
-    let print = words.find(|word| word.starts_with("SHA256:"))?.to_owned();
-    let kind = words.next_back().unwrap_or("").trim_matches(['(', ')']).to_owned();
-    Some(format!("{print} ({kind})"))
+#[expect(clippy::disallowed_methods, reason = "this is a port")]
+fn lock(file: &Path) -> std::io::Result<OwnedFd> {
+    let mut options = std::fs::OpenOptions::new();
+    let lock = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(file)?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock.into())
+}
+
+/// Nothing, if there is no file yet; what cannot be read is never taken for nothing.
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let open = match std::fs::File::open(file) {
+        Ok(open) => open,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    open.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(std::io::Error::other("it is larger than 64 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// As one, and on the disk before it counts.
+#[expect(clippy::disallowed_methods, reason = "this is a port")]
+fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = file.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut to = options.create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    to.write_all(bytes)?;
+    to.sync_all()?;
+    std::fs::rename(&new, file)?;
+    match file.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }

@@ -1,12 +1,14 @@
 //! The command line of `ssh`: the user's configuration, and over it what must be safe.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandboxer_model::host::HostAddress;
 
-use super::MachineError;
+use super::client_log::ClientLog;
+use super::option::{self, Percent};
+use super::{MachineError, Terminal};
 
 /// How hosts are reached.
 #[derive(Debug, Clone)]
@@ -53,36 +55,39 @@ pub(crate) fn pins(settings: &SshSettings) -> PathBuf {
 pub(crate) fn command(
     address: &HostAddress,
     settings: &SshSettings,
-    certificate: Option<&std::path::Path>,
-    tty: bool,
+    certificate: Option<&Path>,
+    log: Option<&ClientLog>,
+    terminal: Terminal,
 ) -> Result<Vec<OsString>, MachineError> {
     let mut words: Vec<OsString> = vec!["ssh".into()];
     if let Some(file) = &settings.config_file {
         words.extend(["-F".into(), file.clone().into_os_string()]);
     }
-    words.push(if tty { "-tt" } else { "-T" }.into());
+    words.push(
+        match terminal {
+            Terminal::Yes => "-tt",
+            Terminal::No => "-T",
+        }
+        .into(),
+    );
     for option in SAFE {
         words.extend(["-o".into(), (*option).into()]);
     }
+    words.extend(log.iter().flat_map(|log| log.options()));
     let seconds = settings.connect_timeout.as_secs().max(1);
     words.extend(["-o".into(), format!("ConnectTimeout={seconds}").into()]);
     // Ours comes beside those of the user's configuration, which has a say only in its own place.
-    let mut known = OsString::from("GlobalKnownHostsFile=");
-    known.push(pins(settings));
-    known.push(" /etc/ssh/ssh_known_hosts");
+    let ours = pins(settings);
+    let everybodys = Path::new("/etc/ssh/ssh_known_hosts");
+    let known = option::files("GlobalKnownHostsFile", &[&ours, everybodys], Percent::Literal)?;
     words.extend(["-o".into(), known]);
     if let Some(key) = &settings.key {
-        words.extend([
-            "-i".into(),
-            key.clone().into_os_string(),
-            "-o".into(),
-            "IdentitiesOnly=yes".into(),
-        ]);
+        let key = option::files("IdentityFile", &[key], Percent::Expands)?;
+        words.extend(["-o".into(), key, "-o".into(), "IdentitiesOnly=yes".into()]);
     }
     if let Some(file) = certificate {
-        let mut option = OsString::from("CertificateFile=");
-        option.push(file);
-        words.extend(["-o".into(), option]);
+        let file = option::files("CertificateFile", &[file], Percent::Expands)?;
+        words.extend(["-o".into(), file]);
     }
     words.extend(destination(address, settings)?.into_iter().map(OsString::from));
     Ok(words)

@@ -10,7 +10,8 @@ use sandboxer_model::host::HostAddress;
 use tokio::sync::{mpsc, oneshot};
 
 use super::child::{self, Ended, Wanted};
-use super::{GRACE, Machine, MachineError, Program};
+use super::client_log::ClientLog;
+use super::{Machine, MachineError, Program, Time, verdict};
 use crate::tree::Tree;
 
 /// What is said to the program.
@@ -28,16 +29,23 @@ pub struct Talk {
     hear: mpsc::Receiver<String>,
     errors: oneshot::Receiver<Vec<u8>>,
     ended: oneshot::Receiver<Ended>,
+    log: Option<ClientLog>,
     _wanted: Wanted,
 }
 
 impl Talk {
-    pub(super) fn start(machine: &Machine, argv: &[OsString], program: &Program) -> Result<Talk, MachineError> {
+    pub(super) fn start(
+        machine: &Machine,
+        argv: &[OsString],
+        program: &Program,
+        log: Option<ClientLog>,
+        time: &Time,
+    ) -> Result<Talk, MachineError> {
         let failed = |error: std::io::Error| MachineError::start(&machine.address, &error.to_string());
         let stdio = [Stdio::piped(), Stdio::piped(), Stdio::piped()];
         let mut child = child::spawn(argv, &machine.environment(), stdio).map_err(failed)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (wanted, ended) = child::watch(child, Some(program.timeout + GRACE)).map_err(failed)?;
+        let (wanted, ended) = child::watch(child, Some(time.left()), log.clone()).map_err(failed)?;
         let (say, said) = mpsc::channel(16);
         let (heard, hear) = mpsc::channel(256);
         let (kept, errors) = oneshot::channel();
@@ -56,11 +64,12 @@ impl Talk {
         }
         Ok(Talk {
             machine: machine.clone(),
-            timeout: program.timeout,
+            timeout: time.whole,
             say: Some(say),
             hear,
             errors,
             ended,
+            log,
             _wanted: wanted,
         })
     }
@@ -111,8 +120,9 @@ impl Talk {
         while self.hear.recv().await.is_some() {}
         let ended = self.ended.await.unwrap_or(Ended::Unwanted);
         let stderr = self.errors.await.unwrap_or_default();
+        let story = self.log.map(|log| log.story()).unwrap_or_default();
         match ended {
-            Ended::Code(code) => match self.machine.classify(code, &stderr) {
+            Ended::Code(code) => match self.machine.classify(code, &story, &stderr) {
                 Some(error) => Err(error),
                 None => Ok(HostOutput {
                     code,
@@ -120,7 +130,7 @@ impl Talk {
                     stderr,
                 }),
             },
-            Ended::Deadline | Ended::Unwanted => Err(MachineError::timed_out(&self.machine.address, self.timeout)),
+            Ended::Deadline | Ended::Unwanted => Err(verdict::of_deadline(&self.machine.address, self.timeout, &story)),
         }
     }
 }

@@ -2,7 +2,10 @@
 //! the same archive for the same tree.
 
 mod archive;
+mod links;
+mod rules;
 mod scan;
+mod walk;
 
 pub use scan::{Limits, Tree};
 
@@ -13,6 +16,14 @@ pub enum TreeError {
     #[error("cannot read {path}: {why}")]
     Unreadable {
         /// What.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// A file of rules, such as `.gitignore`, is none that rules are read from.
+    #[error("{path} holds no rules that could be read: {why}")]
+    Rules {
+        /// The file.
         path: String,
         /// Why.
         why: String,
@@ -53,6 +64,10 @@ impl From<TreeError> for sandboxer_extension::ExtensionError {
                 Some("make it relative and inside, or list it in .sandboxerignore"),
             ),
             TreeError::TooLarge { .. } => (ErrorKind::Invalid, Some("list what is not needed in .sandboxerignore")),
+            TreeError::Rules { .. } => (
+                ErrorKind::Invalid,
+                Some("make it a regular file of at most 1 MiB, or remove it"),
+            ),
             TreeError::Unreadable { .. } => (ErrorKind::Invalid, None),
             TreeError::Changed { .. } | TreeError::Unsent(_) => (ErrorKind::Unavailable, None),
         };

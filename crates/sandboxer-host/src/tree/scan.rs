@@ -1,13 +1,15 @@
 //! Looking at a tree: what goes, in which order, and its digest.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
 use sha2::{Digest as _, Sha256};
 
+use super::links::leads_out;
+use super::walk::{Found, walk};
 use super::{TreeError, archive};
 
 /// What is sent at most.
@@ -27,9 +29,6 @@ impl Default for Limits {
         }
     }
 }
-
-/// Longest path, as in PATH_MAX of Linux.
-const MOST_PATH: usize = 4096;
 
 /// One thing of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +63,7 @@ impl Tree {
     /// Looks at a tree: `.gitignore`, `.ignore` and `.sandboxerignore` leave out what they name, and `.git` stays here.
     ///
     /// # Errors
-    /// Unreadable, too large, or a link leads out of it.
+    /// Unreadable, too large, a link leads out of it, or one of those three is no file that rules are read from.
     pub fn scan(root: &Path, limits: Limits) -> Result<Tree, TreeError> {
         let mut tree = Tree {
             root: root.to_owned(),
@@ -74,18 +73,11 @@ impl Tree {
             byte_len: 0,
         };
         let mut bytes = 0u64;
-        for found in walk(root) {
-            let found = found.map_err(|error| TreeError::Unreadable {
-                path: root.display().to_string(),
-                why: error.to_string(),
-            })?;
-            let path = found.path().strip_prefix(root).unwrap_or(found.path()).to_owned();
-            if path.as_os_str().is_empty() {
-                continue;
-            }
-            let Some(entry) = entry(root, &path)? else {
+        walk(root, &mut |found| {
+            let path = found.path.clone();
+            let Some(entry) = entry(found) else {
                 tree.skipped.push(path);
-                continue;
+                return Ok(());
             };
             if let Kind::File { bytes: size } = entry.kind {
                 bytes = bytes.saturating_add(size);
@@ -103,7 +95,9 @@ impl Tree {
                     most: format!("{} MiB", limits.bytes >> 20),
                 });
             }
-        }
+            Ok(())
+        })?;
+        check_links(&tree)?;
         let mut hasher = Hashing {
             hasher: Sha256::new(),
             bytes: 0,
@@ -149,78 +143,55 @@ impl Tree {
     }
 }
 
-fn walk(root: &Path) -> ignore::Walk {
-    let mut builder = ignore::WalkBuilder::new(root);
-    builder
-        .hidden(false)
-        .parents(false)
-        .git_global(false)
-        .git_exclude(false)
-        .require_git(false)
-        .follow_links(false)
-        .add_custom_ignore_filename(".sandboxerignore")
-        .filter_entry(|entry| entry.file_name() != ".git")
-        .sort_by_file_name(std::cmp::Ord::cmp);
-    builder.build()
-}
-
-fn entry(root: &Path, path: &Path) -> Result<Option<Entry>, TreeError> {
-    let whole = root.join(path);
-    let unreadable = |error: std::io::Error| TreeError::Unreadable {
-        path: whole.display().to_string(),
-        why: error.to_string(),
+fn entry(found: Found) -> Option<Entry> {
+    let kind = match found.kind() {
+        FileType::Directory => Kind::Directory,
+        FileType::RegularFile => Kind::File {
+            bytes: u64::try_from(found.stat.st_size).unwrap_or(0),
+        },
+        FileType::Symlink => Kind::Link {
+            target: found.target.unwrap_or_default(),
+        },
+        _ => return None,
     };
-    if path.as_os_str().len() > MOST_PATH {
-        return Err(TreeError::TooLarge {
-            what: "a longer path".to_owned(),
-            most: format!("{MOST_PATH} bytes"),
-        });
-    }
-    let meta = std::fs::symlink_metadata(&whole).map_err(unreadable)?;
-    let kind = meta.file_type();
-    let kind = if kind.is_dir() {
-        Kind::Directory
-    } else if kind.is_file() {
-        Kind::File { bytes: meta.len() }
-    } else if kind.is_symlink() {
-        let target = std::fs::read_link(&whole).map_err(unreadable)?;
-        if leads_out(path, &target) {
-            return Err(TreeError::LeadsOut {
-                path: path.display().to_string(),
-                target: target.display().to_string(),
-            });
-        }
-        Kind::Link {
-            target: target.into_os_string(),
-        }
-    } else {
-        debug_assert!(kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device());
-        return Ok(None);
-    };
-    Ok(Some(Entry {
-        path: path.to_owned(),
+    Some(Entry {
+        path: found.path,
         kind,
-        mode: meta.mode() & 0o777,
-        mtime: u64::try_from(meta.mtime()).unwrap_or(0),
-    }))
+        mode: found.stat.st_mode & 0o777,
+        mtime: u64::try_from(found.stat.st_mtime).unwrap_or(0),
+    })
 }
 
-/// Whether a link leaves the tree at any point on its way, however it comes back.
-fn leads_out(link: &Path, target: &Path) -> bool {
-    if target.as_os_str().as_bytes().contains(&0) {
-        return true;
+/// No link may lead out, be it by others; those that stay here count as well, since whoever reads the tree here follows
+/// them.
+fn check_links(tree: &Tree) -> Result<(), TreeError> {
+    let links: HashMap<&Path, &OsString> = tree
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.kind {
+            Kind::Link { target } => Some((entry.path.as_path(), target)),
+            _ => None,
+        })
+        .collect();
+    let going: HashSet<&Path> = tree.entries.iter().map(|entry| entry.path.as_path()).collect();
+    let at = |path: &Path| match links.get(path) {
+        Some(target) => Some((*target).clone()),
+        None if going.contains(path) => None,
+        None => std::fs::read_link(tree.root.join(path))
+            .ok()
+            .map(PathBuf::into_os_string),
+    };
+    let out = tree.entries.iter().find_map(|entry| match &entry.kind {
+        Kind::Link { target } if leads_out(&entry.path, target, &at) => Some((&entry.path, target)),
+        _ => None,
+    });
+    match out {
+        Some((link, target)) => Err(TreeError::LeadsOut {
+            path: link.display().to_string(),
+            target: target.display().to_string(),
+        }),
+        None => Ok(()),
     }
-    let mut depth = link.components().count().saturating_sub(1);
-    for part in target.components() {
-        match part {
-            Component::RootDir | Component::Prefix(_) => return true,
-            Component::ParentDir if depth == 0 => return true,
-            Component::ParentDir => depth -= 1,
-            Component::CurDir => {}
-            Component::Normal(_) => depth += 1,
-        }
-    }
-    false
 }
 
 struct Hashing {
@@ -237,27 +208,5 @@ impl Write for Hashing {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_may_go_up_but_not_out() {
-        for (link, target, out) in [
-            ("a", "b", false),
-            ("a/b", "../c", false),
-            ("a/b", "../../c", true),
-            ("a", "..", true),
-            ("a", "../x/a", true),
-            ("a/b/c", "../../d/e", false),
-            ("a", "/etc", true),
-            ("a/b", "x/../../c", false),
-            ("a/b", "x/../../../c", true),
-        ] {
-            assert_eq!(leads_out(Path::new(link), Path::new(target)), out, "{link} -> {target}");
-        }
     }
 }

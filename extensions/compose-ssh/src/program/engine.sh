@@ -104,6 +104,12 @@ PROJECT_LABEL=com.docker.compose.project
 # Whether the engine can be asked at its socket, without its client: a request is answered in a tenth of the time. Not
 # where a context could mean another engine.
 at_socket() {
+    if [ -z "$AT_SOCKET" ]; then if find_socket; then AT_SOCKET=yes; else AT_SOCKET=no; fi; fi
+    [ "$AT_SOCKET" = yes ]
+}
+AT_SOCKET=
+
+find_socket() {
     [ "$ENGINE" = docker ] && [ -z "${DOCKER_CONTEXT:-}" ] && command -v curl >/dev/null 2>&1 || return 1
     SOCKET=${DOCKER_HOST:-}
     if [ -z "$SOCKET" ]; then
@@ -117,10 +123,17 @@ at_socket() {
     [ -S "$SOCKET" ] && [ -w "$SOCKET" ]
 }
 
-# Everything that carries a label, in the engine's words. Arguments: path, label.
-asked() {
-    curl -sS -f --max-time 20 --unix-socket "$SOCKET" "http://engine/$1filters=%7B%22label%22%3A%5B%22$2%3D$ID%22%5D%7D"
+# The answers to these paths, one a line, over one connection. Fails when any of them is refused.
+fetched() {
+    for _path in "$@"; do
+        shift
+        set -- "$@" "http://engine/$_path"
+    done
+    curl -sS -f --max-time 20 --unix-socket "$SOCKET" "$@"
 }
+
+# Everything that carries a label, in the engine's words. Arguments: path, label.
+asked() { fetched "$1filters=%7B%22label%22%3A%5B%22$2%3D$ID%22%5D%7D"; }
 
 # The same as `listed`, from the socket. Quotes inside of values are escaped, so only keys match.
 listed_at_socket() {
@@ -154,4 +167,80 @@ listed() {
             "$ENGINE" images -q --no-trunc --filter "label=$PROJECT_LABEL=$ID"
         ;;
     esac
+}
+
+# Whether there is an image of this name.
+has_image() {
+    if at_socket; then fetched "images/$1/json" >/dev/null 2>&1; else "$ENGINE" image inspect "$1" >/dev/null 2>&1; fi
+}
+
+# `WHEN containers ALL OURS`: how many run on this host, and how many of them are of sandboxes. Nothing where the engine does
+# not answer.
+containers_count() {
+    if at_socket; then
+        fetched 'containers/json?' 'containers/json?filters=%7B%22label%22%3A%5B%22dev.sandboxer.sandbox%22%5D%7D' 2>/dev/null |
+            awk -v key="$1" '{ count[NR] = gsub(/"Id":"/, "") } END { if (NR == 2) print key, "containers", count[1], count[2] }'
+        return
+    fi
+    _all=$("$ENGINE" ps -q 2>/dev/null | wc -l) && _own=$("$ENGINE" ps -q --filter label=dev.sandboxer.sandbox 2>/dev/null | wc -l) &&
+        say "$1 containers $_all $_own"
+}
+
+# Looks at the sandbox's containers once: $STATE/inspect holds the engine's own words, $STATE/states one line a container:
+# service, process id, status, exit code, health.
+look() {
+    listed container >"$STATE/ids" || return 1
+    if [ ! -s "$STATE/ids" ]; then
+        printf '[]\n' >"$STATE/inspect"
+        : >"$STATE/states"
+        return 0
+    fi
+    if at_socket && look_at_socket; then return 0; fi
+    # podman 4 calls it Healthcheck, docker Health.
+    if [ "$ENGINE" = podman ]; then _health='{{if .State.Healthcheck}}{{.State.Healthcheck.Status}}{{end}}'; else _health='{{if .State.Health}}{{.State.Health.Status}}{{end}}'; fi
+    # Ids are plain words.
+    # shellcheck disable=SC2046
+    "$ENGINE" inspect $(cat "$STATE/ids") >"$STATE/inspect" &&
+        "$ENGINE" inspect -f "$STATE_WORDS$_health" $(cat "$STATE/ids") >"$STATE/states"
+}
+
+STATE_WORDS='{{index .Config.Labels "com.docker.compose.service"}} {{.State.Pid}} {{.State.Status}} {{.State.ExitCode}} '
+
+# The same at the socket. Quotes inside of values are escaped, so only keys match; words in another order than this engine
+# is known to use are left to its client.
+look_at_socket() {
+    # shellcheck disable=SC2046
+    fetched $(sed 's,.*,containers/&/json,' "$STATE/ids") >"$STATE/answers" || return 1
+    [ "$(wc -l <"$STATE/answers")" = "$(wc -l <"$STATE/ids")" ] || return 1
+    awk '
+        # What stands between the first `key` in `text` and the next `end`.
+        function value(text, key, end, at) {
+            at = index(text, key)
+            if (!at) return ""
+            text = substr(text, at + length(key))
+            at = match(text, end)
+            return at ? substr(text, 1, at - 1) : ""
+        }
+        {
+            at = index($0, "\"State\":{\"Status\":\"")
+            if (!at) exit 1
+            state = substr($0, at)
+            at = index(state, "\"Image\":")
+            if (!at) exit 1
+            state = substr(state, 1, at - 1)
+            status = value(state, "\"Status\":\"", "\"")
+            pid = value(state, "\"Pid\":", "[,}]")
+            code = value(state, "\"ExitCode\":", "[,}]")
+            service = value($0, "\"com.docker.compose.service\":\"", "\"")
+            if (status == "" || pid == "" || code == "") exit 1
+            print service, pid, status, code, value(state, "\"Health\":{\"Status\":\"", "\"")
+        }' "$STATE/answers" >"$STATE/states" || return 1
+    { printf '['; sed '$!s/$/,/' "$STATE/answers"; printf ']\n'; } >"$STATE/inspect"
+}
+
+# Says what was looked at last. No line break can be inside a value, so one line holds it all.
+tell_containers() {
+    printf 'inspect '
+    tr -d '\n' <"$STATE/inspect"
+    printf '\n'
 }

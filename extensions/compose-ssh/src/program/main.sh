@@ -1,35 +1,10 @@
 # The verbs of this backend.
 
-# What the sandbox's containers are right now: the engine's own words, whole.
-tell_containers() {
-    listed container >"$STATE/ids" 2>"$STATE/log" || engine_failed "cannot list containers" "$STATE/log"
-    if [ -s "$STATE/ids" ]; then
-        # Ids are plain words.
-        # shellcheck disable=SC2046
-        "$ENGINE" inspect $(cat "$STATE/ids") >"$STATE/inspect" 2>"$STATE/log" || engine_failed "cannot inspect containers" "$STATE/log"
-    else
-        printf '[]\n' >"$STATE/inspect"
-    fi
-    # No line break can be inside a value, so one line holds it all.
-    printf 'inspect '
-    tr -d '\n' <"$STATE/inspect"
-    printf '\n'
-}
-
-# One line a container: service, process id, status, exit code, health.
-STATES='{{index .Config.Labels "com.docker.compose.service"}} {{.State.Pid}} {{.State.Status}} {{.State.ExitCode}} '
-states() {
-    # podman 4 calls it Healthcheck, docker Health.
-    if [ "$ENGINE" = podman ]; then _health='{{if .State.Healthcheck}}{{.State.Healthcheck.Status}}{{end}}'; else _health='{{if .State.Health}}{{.State.Health.Status}}{{end}}'; fi
-    # shellcheck disable=SC2046
-    "$ENGINE" inspect -f "$STATES$_health" $(listed container)
-}
-
 # Waits until every container runs (or ended well), and is healthy where that is asked for.
 wait_running() {
     _until=$(($(uptime_s) + $1))
     while :; do
-        states >"$STATE/states" 2>"$STATE/log" || engine_failed "cannot inspect containers" "$STATE/log"
+        look >"$STATE/log" 2>&1 || engine_failed "cannot inspect containers" "$STATE/log"
         _bad=$(awk -v healthy="$2" '
             $3 == "exited" && $4 == 0 { next }
             $3 == "exited" || $3 == "dead" { print $1, "ended with code", $4; found = 1; exit }
@@ -58,11 +33,6 @@ receive() {
     [ "$(wc -c <"$1")" = "$2" ] || die unavailable "the request did not arrive whole"
 }
 
-containers_count() {
-    _all=$("$ENGINE" ps -q 2>/dev/null | wc -l) && _own=$("$ENGINE" ps -q --filter label=dev.sandboxer.sandbox 2>/dev/null | wc -l) &&
-        say "$1 containers $_all $_own"
-}
-
 # provision … SUBNETS PREFIX TTL NAMES WAIT HEALTH TARGETS
 #
 # Two lines come first: the compose command (or nothing), and the tree's digest and size (`- 0`: none); they are read when
@@ -82,8 +52,8 @@ provision() {
     if ! is_root; then say "lacks root"; fi
     command -v nft >/dev/null 2>&1 || say "lacks nft"
     if logout_kills; then say "lacks guard"; fi
-    snapshot before
-    containers_count before
+    # Its lines may come at any time before the end.
+    { snapshot before; containers_count before; } 8>&- 9>&- &
     claim_subnet "$1" "$2"
     say "subnet $SUBNET"
     for _name in $(printf '%s' "$_names" | tr ',' ' '); do
@@ -152,7 +122,7 @@ part() {
 # One image of the sandbox's own. Arguments: its tag, then the engine's build options, the context last. One that is
 # there is not built again: its context may have been written to by now.
 build() {
-    if "$ENGINE" image inspect "$1" >/dev/null 2>&1; then return 0; fi
+    if has_image "$1"; then return 0; fi
     shift
     (
         cd "$BASE/$ID" || exit 1
@@ -175,7 +145,10 @@ forget_layers() {
 ready() {
     [ -s "$STATE/subnet" ] && read -r SUBNET <"$STATE/subnet" || die not_found "$ID is not on this host"
     wait_running "$1" "$2"
+    # Nobody else may speak while this long line is said.
+    wait
     tell_containers
+    { snapshot after; containers_count after; } 8>&- 9>&- &
     try_walls "$(printf '%s' "$4" | tr ',' ' ')" "$(awk '$2 > 0 { print $1 "=" $2 }' "$STATE/states")"
     # The deadline counts from now; one that was moved already stays.
     open_gate
@@ -186,8 +159,7 @@ ready() {
     fi
     shut_gate
     if guard_lives; then say "guard $(seconds_left)"; else start_guard; say "guard $(seconds_left)"; fi
-    snapshot after
-    containers_count after
+    wait
     say "user $(id -un 2>/dev/null)"
     say ready
 }

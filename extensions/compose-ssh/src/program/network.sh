@@ -102,16 +102,21 @@ try_walls() {
     esac
     if [ -n "$_neighbour" ]; then _targets="$_targets neighbour:${_neighbour%.*}.$((${_neighbour##*.} + 2)):80"; fi
     for _pair in $2; do
-        for _target in $_targets; do
-            (
-                _address=${_target#*:}
-                if as_root nsenter -t "${_pair#*=}" -n timeout 1 bash -c ": </dev/tcp/${_address%:*}/${_address##*:}" 2>/dev/null; then
-                    say "probe ${_pair%%=*} ${_target%%:*} $_address reached"
-                else
-                    say "probe ${_pair%%=*} ${_target%%:*} $_address refused"
-                fi
-            ) &
-        done
+        _service=${_pair%%=*}
+        # One process enters and tries them all at once; what has not answered after a second is refused.
+        # shellcheck disable=SC2086
+        as_root nsenter -t "${_pair#*=}" -n bash -c "$TRY" - $_targets 2>/dev/null |
+            while read -r _what _address _came; do say "probe $_service $_what $_address $_came"; done &
     done
     wait
 }
+
+# shellcheck disable=SC2016
+TRY='for target; do
+    (
+        address=${target#*:}
+        if timeout 1 bash -c ": </dev/tcp/${address%:*}/${address##*:}" 2>/dev/null; then came=reached; else came=refused; fi
+        echo "${target%%:*} $address $came"
+    ) &
+done
+wait'
