@@ -72,8 +72,7 @@ const PROCESSES: &str =
     r#"i=0; while [ "$i" -lt "$1" ]; do sleep 600 >/dev/null 2>&1 </dev/null & i=$((i+1)); done; printf done"#;
 const MEMORY: &str = r#"head -c "$1" /dev/zero | tail | wc -c"#;
 const DISK: &str = r#"head -c "$1" /dev/zero > big && printf done"#;
-const CONNECT: &str =
-    r#"if command -v bash >/dev/null; then exec timeout 5 bash -c 'exec 3<>/dev/tcp/"$1"/"$2"' bash "$1" "$2"; fi
+const CONNECT: &str = r#"if command -v bash >/dev/null; then exec timeout 5 bash -c 'exec 3<>/dev/tcp/"$1"/"$2"' bash "$1" "$2"; fi
 command -v nc >/dev/null || exit 127; exec nc -w 2 "$1" "$2" </dev/null"#;
 
 const MIB: u64 = 1024 * 1024;

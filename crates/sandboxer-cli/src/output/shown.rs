@@ -47,7 +47,9 @@ pub(crate) fn painted(text: &str) -> Cow<'_, str> {
 pub(crate) fn message(text: &str) -> String {
     let mut shown = String::new();
     for (number, line) in plain(text).trim_end().split('\n').enumerate() {
-        let poses = ["error:", "hint:", "note:", "{"].iter().any(|start| line.trim_start().starts_with(start));
+        let poses = ["error:", "hint:", "note:", "{"]
+            .iter()
+            .any(|start| line.trim_start().starts_with(start));
         match (number, poses) {
             (0, _) => {}
             (_, true) => shown.push_str("\n  | "),

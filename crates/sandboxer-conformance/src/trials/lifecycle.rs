@@ -138,7 +138,11 @@ async fn wait_ready_twice_agrees(bench: &Bench<'_>) -> Outcome {
         "the isolation report changed between two answers"
     );
     for tried in &first.isolation.attestations {
-        let mut same = again.isolation.attestations.iter().filter(|one| one.probe == tried.probe);
+        let mut same = again
+            .isolation
+            .attestations
+            .iter()
+            .filter(|one| one.probe == tried.probe);
         ensure!(
             same.all(|one| one == tried),
             "what came of `{}` changed between two answers",

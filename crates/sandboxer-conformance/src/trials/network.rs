@@ -24,9 +24,8 @@ async fn deny_keeps_host_services_out_of_reach(bench: &Bench<'_>) -> Outcome {
     let mut addresses = vec![listener.local_addr().map_err(cannot_listen)?];
     for neighbour in &bench.subject.neighbours {
         // A service that nobody reaches would show nothing.
-        TcpStream::connect_timeout(neighbour, Duration::from_secs(5)).map_err(|error| {
-            Stop::Skipped(format!("{neighbour} does not answer this machine either: {error}"))
-        })?;
+        TcpStream::connect_timeout(neighbour, Duration::from_secs(5))
+            .map_err(|error| Stop::Skipped(format!("{neighbour} does not answer this machine either: {error}")))?;
         addresses.push(*neighbour);
     }
     let mut profile = bench.subject.profile.clone();

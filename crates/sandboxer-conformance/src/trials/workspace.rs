@@ -110,7 +110,11 @@ fn unchanged(bench: &Bench<'_>, directory: &Path) -> Outcome {
         names.push(entry.map_err(fail)?.file_name());
     }
     let own = bench.subject.tree_files();
-    let mut expected: Vec<_> = own.iter().filter_map(|file| file.file_name()).map(OsStr::to_owned).collect();
+    let mut expected: Vec<_> = own
+        .iter()
+        .filter_map(|file| file.file_name())
+        .map(OsStr::to_owned)
+        .collect();
     expected.push("hello.txt".into());
     expected.sort();
     names.sort();

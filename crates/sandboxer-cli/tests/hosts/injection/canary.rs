@@ -39,7 +39,10 @@ impl Canary {
         assert!(!lab.host.file(&self.path).exists(), "{} on the host", self.path);
         if let Some(id) = sandbox {
             let looked = lab.run(&["exec", id, "--", "ls", "-d", &self.path]);
-            assert!(looked.code == 1 && looked.stdout.is_empty(), "in the container: {looked:?}");
+            assert!(
+                looked.code == 1 && looked.stdout.is_empty(),
+                "in the container: {looked:?}"
+            );
         }
         for injected in ["/tmp/injected", "/work/injected"] {
             assert!(!lab.host.file(injected).exists(), "{injected} on the host");

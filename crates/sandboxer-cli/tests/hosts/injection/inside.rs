@@ -99,8 +99,16 @@ fn words_and_variables_of_commands_arrive_as_they_were_written() {
         let mut pair = payload.to_vec();
         pair.extend_from_slice(b"=value");
         let program = lab.command(&["exec", &made, "--"]).arg(word).output();
-        let folder = lab.command(&["exec", &made, "--cwd"]).arg(word).args(["--", "pwd"]).output();
-        let name = lab.command(&["exec", &made, "--env"]).arg(OsStr::from_bytes(&pair)).args(["--", "pwd"]).output();
+        let folder = lab
+            .command(&["exec", &made, "--cwd"])
+            .arg(word)
+            .args(["--", "pwd"])
+            .output();
+        let name = lab
+            .command(&["exec", &made, "--env"])
+            .arg(OsStr::from_bytes(&pair))
+            .args(["--", "pwd"])
+            .output();
         for (what, output) in [("program", program), ("folder", folder), ("variable", name)] {
             let output = output.expect("it starts");
             let stderr = String::from_utf8_lossy(&output.stderr);

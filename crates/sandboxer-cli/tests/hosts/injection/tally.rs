@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::Value;
+
 /// Commands that run at once: most of their time goes into starting.
 const AT_ONCE: usize = 3;
 
@@ -43,12 +45,20 @@ impl Tally {
             }
             return None;
         };
-        let shown = || format!("{what} with {:?}: {output:?}", String::from_utf8_lossy(&payload[..payload.len().min(200)]));
+        let shown = || {
+            format!(
+                "{what} with {:?}: {output:?}",
+                String::from_utf8_lossy(&payload[..payload.len().min(200)])
+            )
+        };
         let stderr = String::from_utf8_lossy(&output.stderr);
         let code = output.status.code();
         if stderr.contains("panicked") || code.is_none_or(|code| code == 1 || code == 101) {
             self.wrong(format!("a bug: {}", shown()));
-        } else if stderr.chars().any(|c| c != '\n' && c != '\t' && (c.is_control() || is_bidi(c))) {
+        } else if stderr
+            .chars()
+            .any(|c| c != '\n' && c != '\t' && (c.is_control() || is_bidi(c)))
+        {
             self.wrong(format!("it steers the terminal: {}", shown()));
         } else if code == Some(0) {
             self.arrived();
@@ -71,7 +81,10 @@ impl Tally {
             arrived + refused + wrong.len(),
             wrong.len()
         );
-        let first = wrong.iter().take(12).map(|one| one.chars().take(900).collect::<String>());
+        let first = wrong
+            .iter()
+            .take(12)
+            .map(|one| one.chars().take(900).collect::<String>());
         assert!(wrong.is_empty(), "{}", first.collect::<Vec<_>>().join("\n\n"));
     }
 }
@@ -92,4 +105,14 @@ pub(super) fn each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
             });
         }
     });
+}
+
+/// Whether some text anywhere in it is this.
+pub(super) fn holds(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(one) => one == text,
+        Value::Array(all) => all.iter().any(|one| holds(one, text)),
+        Value::Object(all) => all.values().any(|one| holds(one, text)),
+        _ => false,
+    }
 }
