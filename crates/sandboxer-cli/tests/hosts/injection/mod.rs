@@ -8,9 +8,11 @@
 //! | `options` | every option, id and variable, each with every payload |
 //! | `inside` | commands, variables and folders of `exec` |
 //! | `tree` | names of files, values and names in Compose files, labels of real sandboxes |
+//! | `way` | what names a host and says how it is reached, with real connections |
 
 mod canary;
 mod inside;
 mod options;
 mod tally;
 mod tree;
+mod way;

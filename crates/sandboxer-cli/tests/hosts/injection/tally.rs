@@ -13,6 +13,7 @@ const AT_ONCE: usize = 3;
 #[derive(Default)]
 pub(super) struct Tally {
     arrived: AtomicUsize,
+    taken: AtomicUsize,
     refused: AtomicUsize,
     wrong: Mutex<Vec<String>>,
 }
@@ -61,9 +62,9 @@ impl Tally {
         {
             self.wrong(format!("it steers the terminal: {}", shown()));
         } else if code == Some(0) {
-            self.arrived();
+            self.taken.fetch_add(1, Ordering::Relaxed);
             return Some(output);
-        } else if !stderr.contains("error:") {
+        } else if !stderr.contains("error:") && !stderr.contains("Usage:") {
             self.wrong(format!("no clear error: {}", shown()));
         } else {
             self.refused();
@@ -75,10 +76,11 @@ impl Tally {
     #[track_caller]
     pub(super) fn close(self, payloads: usize, positions: usize) {
         let (arrived, refused) = (self.arrived.into_inner(), self.refused.into_inner());
+        let taken = self.taken.into_inner();
         let wrong = self.wrong.into_inner().expect("no thread failed");
         eprintln!(
-            "{payloads} payloads × {positions} positions = {} cases: {arrived} arrived whole, {refused} refused, {} wrong",
-            arrived + refused + wrong.len(),
+            "{payloads} payloads × {positions} positions = {} cases: {arrived} came back whole, {taken} were taken as data, {refused} refused, {} wrong",
+            arrived + taken + refused + wrong.len(),
             wrong.len()
         );
         let first = wrong
