@@ -145,7 +145,9 @@ fn every_option_takes_a_payload_as_data_or_refuses_it() {
             let output = tally.run(&format!("{words:?}"), payload, &mut command);
             if let Some(output) = output.filter(|_| *words == LABEL) {
                 let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-                if told["labels"]["odd"] != *String::from_utf8_lossy(payload) {
+                if told["labels"]["odd"] == *String::from_utf8_lossy(payload) {
+                    tally.read_back();
+                } else {
                     tally.wrong(format!("the label {payload:?} is told as {}", told["labels"]));
                 }
             }

@@ -24,6 +24,12 @@ impl Tally {
         self.arrived.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One case that was taken as data and has been read back since.
+    pub(super) fn read_back(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.arrived();
+    }
+
     /// One case that was refused.
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
