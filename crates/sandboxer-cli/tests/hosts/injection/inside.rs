@@ -117,7 +117,7 @@ fn words_and_variables_of_commands_arrive_as_they_were_written() {
             if stderr.contains("panicked") {
                 tally.wrong(format!("{what} {payload:?}: {output:?}"));
             } else if output.status.success() {
-                tally.arrived();
+                tally.taken();
             } else {
                 tally.refused();
             }

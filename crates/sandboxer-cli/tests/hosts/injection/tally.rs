@@ -24,6 +24,11 @@ impl Tally {
         self.arrived.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One case that was taken as data, without a look at how it arrived.
+    pub(super) fn taken(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// One case that was taken as data and has been read back since.
     pub(super) fn read_back(&self) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
@@ -68,7 +73,7 @@ impl Tally {
         {
             self.wrong(format!("it steers the terminal: {}", shown()));
         } else if code == Some(0) {
-            self.taken.fetch_add(1, Ordering::Relaxed);
+            self.taken();
             return Some(output);
         } else if !stderr.contains("error:") && !stderr.contains("Usage:") {
             self.wrong(format!("no clear error: {}", shown()));
