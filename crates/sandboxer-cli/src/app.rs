@@ -7,9 +7,11 @@ use clap::{CommandFactory as _, Parser as _};
 use extension_native::Spare;
 use sandboxer_model::error::{ErrorCode, UserError};
 
-use crate::args::{Cli, Globals, Internal, InternalVerb, OutputMode, Verb};
+use crate::args::{Cli, ColorMode, Globals, Internal, InternalVerb, OutputMode, Verb};
 use crate::context::{self, Context};
 use crate::error::{self, ExitCodes};
+use crate::output::color::Paint;
+use crate::output::shown;
 use crate::{fast, terminal, verb};
 
 /// Whether this command line most likely makes a sandbox; it may still be wrong, or come to nothing.
@@ -115,10 +117,17 @@ fn wait_for(work: impl Future<Output = Result<u8, UserError>>) -> Result<u8, Use
 
 /// Help, version and everything that is not a command line.
 fn refuse(error: &clap::Error) -> u8 {
-    let _ = error.print();
     if !error.use_stderr() {
+        let _ = error.print();
         return 0;
     }
+    // It quotes what was written, whatever that is.
+    let text = error.render();
+    let text = match context::error_paint(ColorMode::Auto) {
+        Paint::Colored => text.ansi().to_string(),
+        Paint::Plain => text.to_string(),
+    };
+    eprint!("{}", shown::painted(&text));
     let words: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())

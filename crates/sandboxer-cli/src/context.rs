@@ -21,6 +21,7 @@ use crate::args::{ColorMode, Globals, OutputMode};
 use crate::env;
 use crate::output::color::Paint;
 use crate::output::progress::{Reporter, Style};
+use crate::output::shown;
 use crate::output::timings::Timings;
 
 /// How long reaching a host may take: a handshake takes less than a second, a lost packet three.
@@ -117,7 +118,7 @@ impl Context {
     /// A line for people on standard error, unless they want none.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            eprintln!("{}", shown::painted(text));
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use sandboxer_model::error::{ErrorCode, UserError};
 
 use crate::output::color::Paint;
+use crate::output::shown;
 
 /// Exit code of `run` and `exec` for errors of sandboxer itself: the command inside owns the rest of the range.
 pub(crate) const OWN_ERROR: u8 = 125;
@@ -30,9 +31,9 @@ impl ExitCodes {
 
 /// Prints an error on standard error; with `json` also as one JSON object on the last line.
 pub(crate) fn print(error: &UserError, paint: Paint, json: bool) {
-    let mut text = format!("{} {}\n", paint.error("error:"), error.message.trim_end());
+    let mut text = format!("{} {}\n", paint.error("error:"), shown::message(&error.message));
     for hint in &error.hints {
-        text.push_str(&format!("{} {hint}\n", paint.hint("hint:")));
+        text.push_str(&format!("{} {}\n", paint.hint("hint:"), shown::message(hint)));
     }
     if json && let Ok(object) = serde_json::to_string(error) {
         text.push_str(&object);

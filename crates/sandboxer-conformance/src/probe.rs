@@ -1,6 +1,8 @@
 //! The commands trials run inside a sandbox: a closed list, each with the argument vector real backends are given.
 //! A fake recognises the vector with [`ProbeCommand::parse`] and does the same by itself.
 
+use std::net::SocketAddr;
+
 /// A command a trial runs inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeCommand {
@@ -47,8 +49,8 @@ pub enum ProbeCommand {
     Memory(u64),
     /// Writes a file of this many MiB; prints `done` if it fits.
     Disk(u64),
-    /// Connects to this TCP port of 127.0.0.1; exits with 127 where it has no means to try.
-    Connect(u16),
+    /// Connects over TCP; exits with 127 where it has no means to try.
+    Connect(SocketAddr),
 }
 
 const EXIT: &str = r#"exit "$1""#;
@@ -62,13 +64,16 @@ const KILL_SELF: &str = r#"kill -"$1" $$; sleep 600"#;
 const WRITE: &str = r#"printf %s "$2" > "$1""#;
 const WRITE_LATER: &str = r#"sleep 1; printf %s "$2" > "$1""#;
 const READ: &str = r#"exec cat "$1""#;
-const TERMINAL: &str = "test -t 0 && test -t 1 && test -t 2 && printf 'terminal ' && stty size";
+// An engine that learns the size when the command runs already tells it a moment later.
+const TERMINAL: &str = "test -t 0 && test -t 1 && test -t 2 || exit 1
+i=0; while size=$(stty size 2>/dev/null); [ -z \"$size\" ] || [ \"$size\" = '0 0' ] && [ \"$i\" -lt 100 ]; do sleep 0.05; i=$((i+1)); done
+printf 'terminal %s\\n' \"$size\"";
 const PROCESSES: &str =
     r#"i=0; while [ "$i" -lt "$1" ]; do sleep 600 >/dev/null 2>&1 </dev/null & i=$((i+1)); done; printf done"#;
 const MEMORY: &str = r#"head -c "$1" /dev/zero | tail | wc -c"#;
 const DISK: &str = r#"head -c "$1" /dev/zero > big && printf done"#;
-const CONNECT: &str =
-    r#"command -v bash >/dev/null || exit 127; exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/"$1"' bash "$1""#;
+const CONNECT: &str = r#"if command -v bash >/dev/null; then exec timeout 5 bash -c 'exec 3<>/dev/tcp/"$1"/"$2"' bash "$1" "$2"; fi
+command -v nc >/dev/null || exit 127; exec nc -w 2 "$1" "$2" </dev/null"#;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -91,7 +96,7 @@ impl ProbeCommand {
             ProbeCommand::Processes(count) => (PROCESSES, vec![count.to_string()]),
             ProbeCommand::Memory(mib) => (MEMORY, vec![(mib * MIB).to_string()]),
             ProbeCommand::Disk(mib) => (DISK, vec![(mib * MIB).to_string()]),
-            ProbeCommand::Connect(port) => (CONNECT, vec![port.to_string()]),
+            ProbeCommand::Connect(to) => (CONNECT, vec![to.ip().to_string(), to.port().to_string()]),
         };
         let fixed = ["/bin/sh", "-c", script, "sh"].map(str::to_owned);
         fixed.into_iter().chain(arguments).map(String::into_bytes).collect()
@@ -130,7 +135,7 @@ impl ProbeCommand {
             (PROCESSES, [count]) => ProbeCommand::Processes(count.parse().ok()?),
             (MEMORY, [bytes]) => ProbeCommand::Memory(bytes.parse::<u64>().ok()? / MIB),
             (DISK, [bytes]) => ProbeCommand::Disk(bytes.parse::<u64>().ok()? / MIB),
-            (CONNECT, [port]) => ProbeCommand::Connect(port.parse().ok()?),
+            (CONNECT, [ip, port]) => ProbeCommand::Connect(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?)),
             _ => return None,
         })
     }
@@ -165,7 +170,7 @@ mod tests {
             ProbeCommand::Processes(3),
             ProbeCommand::Memory(3),
             ProbeCommand::Disk(3),
-            ProbeCommand::Connect(3),
+            ProbeCommand::Connect(([127, 0, 0, 1], 3).into()),
         ] {
             assert_eq!(ProbeCommand::parse(&command.argv()), Some(command));
         }

@@ -1,6 +1,8 @@
 //! What is tried.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,9 @@ pub struct Subject {
     pub inputs: BTreeMap<String, String>,
     /// Where, for extensions that need a host.
     pub host: Option<String>,
+    /// Services that answer this machine and that a closed sandbox must not reach, besides one that the suite starts
+    /// on this machine's loopback: for sandboxes elsewhere, those of the machine they are on.
+    pub neighbours: Vec<SocketAddr>,
     /// How long one call may take.
     pub timeout: Duration,
     /// How long one trial may take by the wall clock before it counts as hung.
@@ -49,8 +54,32 @@ impl Subject {
             profile,
             inputs: BTreeMap::new(),
             host: None,
+            neighbours: Vec::new(),
             timeout: Duration::from_secs(30),
             patience: Duration::from_secs(120),
         }
+    }
+
+    /// The tree that goes with the profile, where it needs one.
+    pub fn tree(&self) -> Option<&Path> {
+        self.inputs.get("repo").map(Path::new)
+    }
+
+    /// The files of that tree: a tree of a trial's own needs them as well.
+    pub fn tree_files(&self) -> Vec<PathBuf> {
+        let entries = self.tree().and_then(|tree| std::fs::read_dir(tree).ok());
+        let mut files: Vec<PathBuf> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()).filter(|path| path.is_file()))
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// The name of one of them.
+    pub fn tree_file(&self) -> Option<String> {
+        let files = self.tree_files();
+        Some(files.first()?.file_name()?.to_string_lossy().into_owned())
     }
 }

@@ -27,6 +27,9 @@ pub struct Capabilities {
     /// Runs commands on a terminal inside.
     #[serde(default)]
     pub exec_tty: bool,
+    /// Signals reach commands inside, and a death by one is told apart from an exit code.
+    #[serde(default)]
+    pub exec_signals: bool,
     /// Shows what its services print.
     #[serde(default)]
     pub logs: bool,
@@ -54,6 +57,9 @@ pub struct Capabilities {
     /// Enforces a process limit.
     #[serde(default)]
     pub limit_pids: bool,
+    /// Tells what a sandbox used.
+    #[serde(default)]
+    pub usage: bool,
     /// Has GPUs.
     #[serde(default)]
     pub gpu: bool,
@@ -91,6 +97,7 @@ impl Capabilities {
             needs_host: false,
             exec: false,
             exec_tty: false,
+            exec_signals: false,
             logs: false,
             exec_detach: false,
             network_deny: false,
@@ -100,6 +107,7 @@ impl Capabilities {
             limit_memory: false,
             limit_disk: false,
             limit_pids: false,
+            usage: false,
             gpu: false,
             workspace_directory: false,
             workspace_mirror: false,

@@ -6,9 +6,6 @@
     reason = "tests make machines and keep their own time"
 )]
 
-#[path = "support/payloads.rs"]
-mod payloads;
-
 use std::borrow::Cow;
 use std::io::Read as _;
 use std::sync::Arc;
@@ -58,7 +55,7 @@ fn every_payload_is_one_argument_there_or_refused_here() {
     let machine = machine(&host, &state);
     let before = host.sh("ls /tmp").expect("a look");
     // One command line is at most so long; each goes on its own way.
-    let words: Vec<Vec<u8>> = payloads::payloads()
+    let words: Vec<Vec<u8>> = sandboxer_testbed::payloads::payloads("/tmp/injected")
         .into_iter()
         .filter(|word| !word.contains(&0))
         .collect();
@@ -89,7 +86,7 @@ fn every_payload_is_one_argument_there_or_refused_here() {
         assert_eq!(reader.join().expect("a thread").expect("it reads"), expected);
     }
     assert_eq!(host.sh("ls /tmp").expect("a look"), before, "something ran");
-    for payload in payloads::payloads() {
+    for payload in sandboxer_testbed::payloads::payloads("/tmp/injected") {
         let text = String::from_utf8_lossy(&payload).into_owned();
         if let Ok(address) = text.parse::<HostAddress>() {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-@:".contains(c);

@@ -2,13 +2,11 @@
 
 #![expect(clippy::disallowed_methods, clippy::expect_used, reason = "tests start real shells")]
 
-#[path = "support/payloads.rs"]
-mod payloads;
-
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use sandboxer_host::quote;
+use sandboxer_testbed::payloads::payloads;
 
 const CASES: usize = 100_000;
 const BATCH: usize = 1000;
@@ -50,7 +48,7 @@ fn shells() -> Vec<Vec<&'static str>> {
 
 #[test]
 fn every_payload_comes_back_as_one_word() {
-    let all = payloads::payloads();
+    let all = payloads("/tmp/injected");
     assert!(all.len() >= 300, "{}", all.len());
     let (with_nul, words): (Vec<_>, Vec<_>) = all.into_iter().partition(|word| word.contains(&0));
     assert!(with_nul.iter().all(|word| quote::shell(word).is_err()) && !with_nul.is_empty());

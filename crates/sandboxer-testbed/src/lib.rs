@@ -18,6 +18,7 @@
 //! | [`image`] | the one container image, made of busybox |
 //! | [`fixture`] | a repository with a Compose file for it |
 //! | [`loopback`] | an SSH server on this machine, for any user |
+//! | [`payloads`] | what must never be more than data |
 //! | [`shared`] | machines that one run of all tests shares |
 //! | [`skip`] | what a test does where there can be no such machine |
 #![expect(
@@ -34,6 +35,7 @@ pub mod host;
 pub mod image;
 pub mod loopback;
 pub mod network;
+pub mod payloads;
 pub mod plan;
 pub mod proxy;
 pub mod shared;

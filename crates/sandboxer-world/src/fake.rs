@@ -39,6 +39,7 @@ pub fn capable(id: &str) -> Manifest {
     let capabilities = Capabilities {
         exec: true,
         exec_tty: true,
+        exec_signals: true,
         exec_detach: true,
         network_deny: true,
         limit_cpu: true,
@@ -46,6 +47,7 @@ pub fn capable(id: &str) -> Manifest {
         limit_disk: true,
         limit_pids: true,
         workspace_directory: true,
+        usage: true,
         ttl_guard: true,
         inventory_complete: true,
         dies_with_machine: true,

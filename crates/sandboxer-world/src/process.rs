@@ -277,7 +277,7 @@ fn interpret(
             Some(size) => code(write!(stdout, "terminal {} {}\r\n", size.rows, size.columns)),
             None => ExecExit::Code(1),
         },
-        ProbeCommand::Connect(port) => connect(*port, around),
+        ProbeCommand::Connect(to) => connect(*to, around),
         ProbeCommand::Write { .. }
         | ProbeCommand::WriteLater { .. }
         | ProbeCommand::Read { .. }
@@ -307,7 +307,7 @@ fn copy(stdin: &mut dyn Read, stdout: &mut dyn Write, around: &Surroundings) -> 
     }
 }
 
-fn connect(port: u16, around: &Surroundings) -> ExecExit {
+fn connect(to: std::net::SocketAddr, around: &Surroundings) -> ExecExit {
     let closed = around.world.upgrade().is_some_and(|world| {
         let mut state = world.state();
         state
@@ -317,7 +317,7 @@ fn connect(port: u16, around: &Surroundings) -> ExecExit {
     if closed && around.has_deny && !around.is(Mutant::NetworkLeaks) {
         return ExecExit::Code(1);
     }
-    code(std::net::TcpStream::connect(("127.0.0.1", port)).map(drop))
+    code(std::net::TcpStream::connect(to).map(drop))
 }
 
 /// Commands that look at or change the sandbox itself.

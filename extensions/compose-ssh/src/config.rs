@@ -22,7 +22,6 @@ const COMPOSE_FILE_INPUT: &str = "compose_file";
 /// The same as `ext.compose-ssh.yaml` beside this crate, in code: a test compares them.
 pub(crate) fn manifest() -> Manifest {
     let capabilities = Capabilities {
-        persistence: true,
         needs_host: true,
         exec: true,
         exec_tty: true,
@@ -181,6 +180,23 @@ fn check(profile: &Profile) -> Result<(), ExtensionError> {
             ErrorKind::Unsupported,
             "ext.compose-ssh needs its tree: it cannot give `workspace.access: none`",
             "use `workspace.access: ro` or `rw`",
+        );
+    }
+    let asked = &profile.resources;
+    if asked.strict && asked.disk_mb.is_some() {
+        return refuse(
+            ErrorKind::CannotEnforce,
+            "the storage of container engines has no quota: ext.compose-ssh cannot hold `resources.disk_mb` strictly",
+            "leave out `resources.disk_mb` or `resources.strict`, or use an extension with the capability `limit_disk`",
+        );
+    }
+    let is_limited = asked.cpu.is_some() || asked.memory_mb.is_some() || asked.pids.is_some();
+    if asked.strict && is_limited && profile.trust == Trust::Full {
+        return refuse(
+            ErrorKind::CannotEnforce,
+            "under `trust: full` the Compose file decides about limits, so `resources.strict` would be a promise that \
+             nothing keeps",
+            "leave out `resources.strict`, or `trust`",
         );
     }
     if profile.trust == Trust::Full && profile.network.default == NetworkDefault::Deny {

@@ -8,10 +8,11 @@
 //! | `program` | the program that runs on the host |
 //! | `provision`, `plan`, `report` | making a sandbox over one connection; what was decided; how that is told |
 //! | `podman` | what podman-compose does not pass on |
-//! | `session`, `inventory` | commands inside; what is on a host |
+//! | `session`, `ending`, `inventory` | commands inside; how they ended; what is on a host |
 //! | `extension` | the contract over all of it |
 
 mod config;
+mod ending;
 mod extension;
 mod inventory;
 mod network;

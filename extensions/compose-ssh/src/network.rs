@@ -13,12 +13,14 @@ pub(crate) const MOST_NETWORKS: usize = 8;
 pub(crate) const BLOCK_PREFIX: u8 = 25;
 /// Blocks that are proposed to the host, which takes the first that is free there.
 const PROPOSED: u32 = 24;
-/// Blocks are taken from 10.64.0.0/10: home and office networks rarely use it, and Docker's own default pools never do.
+/// Blocks are taken from 10.64.0.0/12: home and office networks rarely use it, and the engines' own defaults never do:
+/// Docker's pools are elsewhere, and Podman's network is 10.88.0.0/16 and its pools begin at 10.89.0.0 (containers.conf(5),
+/// `default_subnet` and `default_subnet_pools`), which no route shows as long as nothing runs there.
 const POOL: u32 = 0x0A40_0000;
-const POOL_BITS: u8 = 22;
+const POOL_BITS: u8 = 20;
 /// Link-local addresses, the metadata services of clouds among them: never part of an open network.
 const LINK_LOCAL: &str = "169.254.0.0/16";
-/// Where other sandboxes are.
+/// Where other sandboxes are, those of earlier releases included.
 const NEIGHBOURS: &str = "10.64.0.0/10";
 /// Stands for any address of the internet: reserved for documentation (RFC 5737), so nobody is bothered by the probe.
 pub(crate) const PUBLIC: &str = "public:198.51.100.1:443";

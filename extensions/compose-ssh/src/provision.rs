@@ -2,6 +2,7 @@
 //! wall around it and, where it lacks it, the tree; it ends with the proof that everything runs as the file says.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,8 +147,7 @@ pub(crate) async fn provision(
         .filter(|(_, flavour)| flavour == "podman" && request.profile.trust != Trust::Full)
         .map(|_| podman::translate(&stack.document, id));
     let written = for_podman.as_ref().map_or(&stack.document, |made| &made.document);
-    let document = serde_json::to_vec(written)
-        .map_err(|error| ExtensionError::new(ErrorKind::Failed, format!("cannot write the Compose file: {error}")))?;
+    let document = plain_json(written);
     talk.send(format!("compose {}\n", document.len()).as_bytes()).await?;
     talk.send(&document).await?;
     if request.profile.trust == Trust::Full {
@@ -208,6 +208,22 @@ pub(crate) async fn provision(
     plan.store(&mut handle);
     let ready = plan.ready(settings, machine, &reply)?;
     Ok((handle, ready))
+}
+
+/// A document that every reader of YAML takes for the same. Some fold the line breaks of other alphabets or refuse control
+/// characters, so what is not ASCII is escaped; but not what would take a pair of escapes, which YAML does not know.
+fn plain_json(document: &serde_json::Value) -> Vec<u8> {
+    let mut plain = String::new();
+    for character in document.to_string().chars() {
+        match u32::from(character) {
+            0x7f..=0xffff => {
+                // Only inside of strings.
+                let _ = write!(plain, "\\u{:04x}", u32::from(character));
+            }
+            _ => plain.push(character),
+        }
+    }
+    plain.into_bytes()
 }
 
 fn scan(repo: &Path) -> Result<tree::Tree, ExtensionError> {

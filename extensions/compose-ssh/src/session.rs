@@ -13,11 +13,13 @@ use sandboxer_extension::{
 use sandboxer_host::machine::{AttachIo, Attached, Terminal};
 use sandboxer_host::{Machine, Program};
 
+use crate::ending::Ending;
 use crate::plan::Plan;
 use crate::program::program;
 
-/// Finds the service's container and becomes the engine's exec in it. Words: ENGINE PROJECT SERVICE COUNT, then COUNT
-/// options of the engine, then the command.
+/// Finds the service's container and runs the engine's exec in it. Words: ENGINE PROJECT SERVICE COUNT, then COUNT
+/// options of the engine, then the command. What an engine says of a command whose container went away differs, so that is
+/// looked at and told as 125.
 const TEXT: &str = r#"engine=$1 project=$2 service=$3 count=$4; shift 4
 id=$("$engine" ps -q --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$service" | head -n 1)
 [ -n "$id" ] || { echo "sandboxer: no container of the service $service runs" >&2; exit 125; }
@@ -26,18 +28,36 @@ while [ "$at" -lt "$total" ]; do
 [ "$at" != "$count" ] || set -- "$@" "$id"
 set -- "$@" "$1"; shift; at=$((at + 1))
 done
-exec "$engine" exec "$@""#;
+"$engine" exec "$@"
+code=$?
+[ "$code" != 0 ] || exit 0
+[ -n "$("$engine" ps -q --filter "id=$id")" ] || exit 125
+exit "$code""#;
 
 /// Starts a command.
 ///
 /// # Errors
-/// `Invalid` without a service that is meant, `Unsupported` for detached commands, `Unavailable`.
+/// `Invalid` without a command or a service that is meant, `Unsupported` for detached commands, `Unavailable`.
 pub(crate) fn start(
     machine: &Machine,
     target: &Target,
     plan: &Plan,
     request: ExecRequest,
 ) -> Result<Box<dyn ExecSession>, ExtensionError> {
+    if request.argv.first().is_none_or(Vec::is_empty) {
+        return Err(ExtensionError::new(
+            ErrorKind::Invalid,
+            "there is no command to run in the sandbox",
+        ));
+    }
+    // Engines write a command down as JSON, and put something else where there is no text.
+    if let Some(number) = request.argv.iter().position(|word| std::str::from_utf8(word).is_err()) {
+        return Err(ExtensionError::new(
+            ErrorKind::Invalid,
+            format!("word {number} of the command is not UTF-8, and a container engine would change it"),
+        )
+        .hint("pass such bytes on standard input"));
+    }
     let service = plan.service(request.service.as_deref())?;
     let engine = target
         .handle
@@ -76,20 +96,22 @@ pub(crate) fn start(
     for (name, value) in request.env {
         options.extend([b"-e".to_vec(), format!("{name}={value}").into_bytes()]);
     }
+    let ending = Ending::new(machine, engine, &plan.project, service);
+    let mut words = ending.words();
+    words.push(options.len().to_string());
     let program = Program {
         text: Cow::Borrowed(TEXT),
-        words: vec![
-            engine.to_owned(),
-            plan.project.clone(),
-            service.to_owned(),
-            options.len().to_string(),
-        ],
+        words,
         timeout: Duration::ZERO,
         output_cap: 0,
     };
     options.extend(request.argv);
     let attached = machine.attach(&program, &options, io)?;
-    Ok(Box::new(Session { attached, terminal }))
+    Ok(Box::new(Session {
+        attached,
+        terminal,
+        ending: Some(ending),
+    }))
 }
 
 /// Longest time that logs are followed over one connection.
@@ -137,6 +159,7 @@ pub(crate) fn logs(
     Ok(Box::new(Session {
         attached,
         terminal: None,
+        ending: None,
     }))
 }
 
@@ -172,6 +195,8 @@ fn pseudo_terminal(size: WindowSize) -> rustix::io::Result<(OwnedFd, AttachIo)> 
 struct Session {
     attached: Attached,
     terminal: Option<OwnedFd>,
+    /// Tells apart what an exit code alone does not; `None` for what runs beside the containers.
+    ending: Option<Ending>,
 }
 
 fn send(pid: u32, signal: u8) -> Result<(), ExtensionError> {
@@ -194,8 +219,12 @@ impl ExecSession for Session {
     }
 
     async fn wait(&mut self) -> Result<ExecExit, ExtensionError> {
-        let code = self.attached.wait().await?;
-        Ok(ExecExit::Code(u8::try_from(code).unwrap_or(255)))
+        let ended = self.attached.wait().await;
+        match (ended, &self.ending) {
+            (Ok(code), Some(ending)) if ending.is_gone(code).await => Ok(ExecExit::SandboxGone),
+            (Ok(code), _) => Ok(ExecExit::Code(u8::try_from(code).unwrap_or(255))),
+            (Err(error), _) => Err(error.into()),
+        }
     }
 
     fn signal(&mut self, signal: u8) -> Result<(), ExtensionError> {

@@ -13,6 +13,7 @@ pub(crate) fn manifest() -> Manifest {
     let capabilities = Capabilities {
         exec: true,
         exec_tty: true,
+        exec_signals: true,
         exec_detach: true,
         network_deny: true,
         limit_cpu: true,
@@ -20,6 +21,7 @@ pub(crate) fn manifest() -> Manifest {
         limit_disk: true,
         limit_pids: true,
         workspace_directory: true,
+        usage: true,
         ttl_guard: true,
         inventory_complete: true,
         dies_with_machine: true,

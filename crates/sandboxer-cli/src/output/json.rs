@@ -5,6 +5,8 @@ use std::io::Write as _;
 use sandboxer_model::error::{ErrorCode, UserError};
 use serde::Serialize;
 
+use super::shown;
+
 /// Prints one value as JSON.
 ///
 /// # Errors
@@ -13,14 +15,18 @@ pub(crate) fn print<T: Serialize + ?Sized>(value: &T) -> Result<(), UserError> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot print the answer as JSON: {error}")))?;
     text.push('\n');
-    print_text(&text)
+    write(&text)
 }
 
-/// Prints text on standard output.
+/// Prints text for people on standard output.
 ///
 /// # Errors
 /// As [`print()`].
 pub(crate) fn print_text(text: &str) -> Result<(), UserError> {
+    write(&shown::painted(text))
+}
+
+fn write(text: &str) -> Result<(), UserError> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(UserError::new(

@@ -15,6 +15,7 @@ mod crash;
 mod deadline;
 mod egress;
 mod flavours;
+mod injection;
 mod lab;
 mod machines;
 mod pin;

@@ -21,8 +21,10 @@ trials! {
     directory_can_be_chosen ["exec"],
     unknown_program_says_so ["exec"],
     empty_command_is_invalid ["exec"],
-    death_by_signal_is_told ["exec"],
-    signals_arrive ["exec"],
+    death_by_signal_is_told ["exec", "exec_signals"],
+    signals_arrive ["exec", "exec_signals"],
+    death_by_signal_is_a_code ["exec", "!exec_signals"],
+    signals_end_the_call ["exec", "!exec_signals"],
     eight_at_once ["exec"],
     exec_in_the_absent_is_not_found ["exec"],
     commands_end_with_their_sandbox ["exec"],
@@ -140,14 +142,34 @@ async fn callers_environment_stays_out(bench: &Bench<'_>) -> Outcome {
 
 async fn commands_start_in_the_workspace(bench: &Bench<'_>) -> Outcome {
     let (target, ready) = bench.up(&bench.request()).await?;
-    let ran = bench.run(&target, &ProbeCommand::WorkingDirectory, Vec::new()).await?;
     let Some(workspace) = &ready.reachability.workspace else {
-        return Err(Stop::Failed("the reachability does not name the workspace".to_owned()));
+        // Where services say themselves where they work, the tree is known by where it lies on the host.
+        ensure!(
+            bench.extension().capabilities().needs_host && ready.reachability.remote_dir.is_some(),
+            "the reachability does not name the workspace"
+        );
+        return the_tree_is_right_there(bench, &target).await;
     };
+    let ran = bench.run(&target, &ProbeCommand::WorkingDirectory, Vec::new()).await?;
     ensure!(
         ran.text().trim_end() == workspace,
         "the workspace is {workspace}, the command started in {}",
         ran.text()
+    );
+    Ok(())
+}
+
+/// A file of the subject's own tree can be read by its bare name.
+async fn the_tree_is_right_there(bench: &Bench<'_>, target: &sandboxer_extension::Target) -> Outcome {
+    let Some(name) = bench.subject.tree_file() else {
+        return Err(Stop::Skipped("the subject brings no tree to start in".to_owned()));
+    };
+    let ran = bench
+        .run(target, &ProbeCommand::Read { name: name.clone() }, Vec::new())
+        .await?;
+    ensure!(
+        ran.exit == ExecExit::Code(0) && !ran.stdout.is_empty(),
+        "{name} of the tree is not where commands start: {ran:?}"
     );
     Ok(())
 }
@@ -176,9 +198,11 @@ async fn unknown_program_says_so(bench: &Bench<'_>) -> Outcome {
             error.kind
         ),
         Ok(started) => {
+            // What shells say of a program that is not there, and of one that cannot be started: not every engine tells
+            // the two apart.
             let ran = started.finish(Vec::new()).await?;
             ensure!(
-                ran.exit == ExecExit::Code(127),
+                matches!(ran.exit, ExecExit::Code(126 | 127)),
                 "an unknown program came to {:?}",
                 ran.exit
             );
@@ -207,6 +231,36 @@ async fn death_by_signal_is_told(bench: &Bench<'_>) -> Outcome {
         );
     }
     Ok(())
+}
+
+async fn death_by_signal_is_a_code(bench: &Bench<'_>) -> Outcome {
+    let (target, _) = bench.up(&bench.request()).await?;
+    for signal in [9, 15] {
+        let ran = bench.run(&target, &ProbeCommand::KillSelf(signal), Vec::new()).await?;
+        ensure!(
+            ran.exit == ExecExit::Code(128 + signal),
+            "death by signal {signal} came back as {:?}",
+            ran.exit
+        );
+    }
+    Ok(())
+}
+
+/// Nobody is left waiting for a command that was told to end, whatever becomes of it inside.
+async fn signals_end_the_call(bench: &Bench<'_>) -> Outcome {
+    let (target, _) = bench.up(&bench.request()).await?;
+    let mut sleeper = bench
+        .start(&target, ProbeCommand::Sleep.argv(), Vec::new(), None)
+        .await?
+        .map_err(failed("exec"))?;
+    sleeper.session.signal(15).map_err(failed("signal"))?;
+    let ran = sleeper.finish(Vec::new()).await?;
+    ensure!(
+        ran.exit.shell_code() == 128 + 15,
+        "a terminated sleeper came to {:?}",
+        ran.exit
+    );
+    bench.expect_usable(&target).await
 }
 
 async fn signals_arrive(bench: &Bench<'_>) -> Outcome {
@@ -300,7 +354,15 @@ async fn exec_in_the_absent_is_not_found(bench: &Bench<'_>) -> Outcome {
         {
             Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => return Err(failed("exec in an absent sandbox: wrong kind")(error)),
-            Ok(_) => return Err(Stop::Failed("a command was started in an absent sandbox".to_owned())),
+            // Over a line the absence is known when the host has been asked, which is when the command ends.
+            Ok(started) => {
+                let ran = started.finish(Vec::new()).await?;
+                ensure!(
+                    ran.exit == ExecExit::SandboxGone,
+                    "a command in an absent sandbox came to {:?}",
+                    ran.exit
+                );
+            }
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ trials! {
     isolation_level_is_reported [],
     mechanisms_are_named_once [],
     attestations_hold [],
-    usage_is_told [],
+    usage_is_told ["usage"],
     what_dies_with_the_machine_does_not_persist ["dies_with_machine"],
     persistence_has_no_call_yet ["persistence"],
     snapshot_has_no_call_yet ["snapshot"],
@@ -118,7 +118,7 @@ async fn usage_is_told(bench: &Bench<'_>) -> Outcome {
         .await
         .map_err(failed("usage"))?;
     let Some(used) = used else {
-        return Err(Stop::Skipped("the backend cannot tell".to_owned()));
+        return Err(Stop::Failed("usage is claimed, and nothing is told".to_owned()));
     };
     let figures = |used: &Usage| used.cpu_us.is_some() || used.memory_peak_bytes.is_some() || used.pids_peak.is_some();
     ensure!(figures(&used), "usage is told without a single figure");

@@ -1,6 +1,7 @@
 //! "Deny" is a tested deny.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use sandboxer_extension::ExecExit;
 use sandboxer_model::profile::NetworkDefault;
@@ -20,18 +21,26 @@ async fn deny_keeps_host_services_out_of_reach(bench: &Bench<'_>) -> Outcome {
     let cannot_listen = |error: std::io::Error| Stop::Skipped(format!("no listener on this machine: {error}"));
     let listener = TcpListener::bind("127.0.0.1:0").map_err(cannot_listen)?;
     listener.set_nonblocking(true).map_err(cannot_listen)?;
-    let port = listener.local_addr().map_err(cannot_listen)?.port();
+    let mut addresses = vec![listener.local_addr().map_err(cannot_listen)?];
+    for neighbour in &bench.subject.neighbours {
+        // A service that nobody reaches would show nothing.
+        TcpStream::connect_timeout(neighbour, Duration::from_secs(5))
+            .map_err(|error| Stop::Skipped(format!("{neighbour} does not answer this machine either: {error}")))?;
+        addresses.push(*neighbour);
+    }
     let mut profile = bench.subject.profile.clone();
     profile.network.default = NetworkDefault::Deny;
     profile.network.egress = Vec::new();
     let (target, _) = bench.up(&bench.request_of(profile)).await?;
-    let ran = bench.run(&target, &ProbeCommand::Connect(port), Vec::new()).await?;
-    if ran.exit == ExecExit::Code(127) {
-        return Err(Stop::Skipped(
-            "there is no bash inside to try a connection with".to_owned(),
-        ));
+    for address in addresses {
+        let ran = bench.run(&target, &ProbeCommand::Connect(address), Vec::new()).await?;
+        if ran.exit == ExecExit::Code(127) {
+            return Err(Stop::Skipped(
+                "there is neither bash nor nc inside to try a connection with".to_owned(),
+            ));
+        }
+        ensure!(ran.exit != ExecExit::Code(0), "{address} of the host answers inside");
     }
-    ensure!(ran.exit != ExecExit::Code(0), "a service of the host answers inside");
     ensure!(listener.accept().is_err(), "a connection from inside reached the host");
     Ok(())
 }
@@ -39,7 +48,7 @@ async fn deny_keeps_host_services_out_of_reach(bench: &Bench<'_>) -> Outcome {
 async fn egress_list_is_accepted(bench: &Bench<'_>) -> Outcome {
     let mut profile = bench.subject.profile.clone();
     profile.network.default = NetworkDefault::Deny;
-    profile.network.egress = vec!["192.0.2.1:443".into()];
+    profile.network.egress = vec!["192.0.2.1/32:443".into()];
     let (_, ready) = bench.up(&bench.request_of(profile)).await?;
     ensure!(
         !ready.isolation.attestations.is_empty(),

@@ -1,5 +1,6 @@
 //! The tree a sandbox works on.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -88,21 +89,35 @@ async fn workspace_is_new_after_a_teardown(bench: &Bench<'_>) -> Outcome {
     Ok(())
 }
 
-/// A directory of the caller with one file.
-fn repo() -> Result<tempfile::TempDir, Stop> {
+/// A directory of the caller with one file, and with what the backend needs a tree to have.
+fn repo(bench: &Bench<'_>) -> Result<tempfile::TempDir, Stop> {
     let made = tempfile::tempdir().and_then(|directory| {
+        for file in bench.subject.tree_files() {
+            if let Some(name) = file.file_name() {
+                std::fs::copy(&file, directory.path().join(name))?;
+            }
+        }
         File::create_new(directory.path().join("hello.txt"))?.write_all(b"hello")?;
         Ok(directory)
     });
     made.map_err(|error| Stop::Skipped(format!("no directory to pass in: {error}")))
 }
 
-fn unchanged(directory: &Path) -> Outcome {
+fn unchanged(bench: &Bench<'_>, directory: &Path) -> Outcome {
     let fail = |error: std::io::Error| Stop::Failed(format!("the repo cannot be read any more: {error}"));
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(fail)? {
         names.push(entry.map_err(fail)?.file_name());
     }
+    let own = bench.subject.tree_files();
+    let mut expected: Vec<_> = own
+        .iter()
+        .filter_map(|file| file.file_name())
+        .map(OsStr::to_owned)
+        .collect();
+    expected.push("hello.txt".into());
+    expected.sort();
+    names.sort();
     let mut text = String::new();
     File::open(directory.join("hello.txt"))
         .map_err(fail)?
@@ -110,14 +125,14 @@ fn unchanged(directory: &Path) -> Outcome {
         .read_to_string(&mut text)
         .map_err(fail)?;
     ensure!(
-        names == ["hello.txt"] && text == "hello",
+        names == expected && text == "hello",
         "the repo was changed: {names:?}, hello.txt holds {text:?}"
     );
     Ok(())
 }
 
 async fn repo_is_there_and_stays_untouched(bench: &Bench<'_>) -> Outcome {
-    let repo = repo()?;
+    let repo = repo(bench)?;
     let mut request = bench.request();
     request
         .inputs
@@ -134,13 +149,13 @@ async fn repo_is_there_and_stays_untouched(bench: &Bench<'_>) -> Outcome {
         let ran = bench.run(&target, &read(name), Vec::new()).await?;
         ensure!(ran.text() == text, "{name} was written and does not hold it: {ran:?}");
     }
-    unchanged(repo.path())?;
+    unchanged(bench, repo.path())?;
     bench.down(2, &target).await?;
-    unchanged(repo.path())
+    unchanged(bench, repo.path())
 }
 
 async fn read_only_workspace_is_read_only(bench: &Bench<'_>) -> Outcome {
-    let repo = repo()?;
+    let repo = repo(bench)?;
     let mut profile = bench.subject.profile.clone();
     profile.workspace.access = WorkspaceAccess::Ro;
     let mut request = bench.request_of(profile);
@@ -152,11 +167,11 @@ async fn read_only_workspace_is_read_only(bench: &Bench<'_>) -> Outcome {
     ensure!(ran.text() == "hello", "the repo is not the workspace: {ran:?}");
     let ran = bench.run(&target, &write("new.txt", "new"), Vec::new()).await?;
     ensure!(ran.exit != ExecExit::Code(0), "a read-only workspace can be written");
-    unchanged(repo.path())
+    unchanged(bench, repo.path())
 }
 
 async fn missing_repo_is_refused(bench: &Bench<'_>) -> Outcome {
-    let repo = repo()?;
+    let repo = repo(bench)?;
     let missing = repo.path().join("missing");
     let mut request = bench.request();
     request.inputs.insert("repo".to_owned(), missing.display().to_string());
