@@ -16,6 +16,9 @@ pub(crate) const COMPOSE_FILES: &[&str] = &[
     "docker-compose.yml",
 ];
 
+/// The image of the one service there is where nobody brings a repository or names an image: small, and on most hosts already.
+const DEFAULT_IMAGE: &str = "busybox:stable";
+
 /// The input that names a Compose file, relative to the repository.
 const COMPOSE_FILE_INPUT: &str = "compose_file";
 
@@ -39,6 +42,7 @@ pub(crate) fn manifest() -> Manifest {
     let config = BTreeMap::from([
         ("base_dir".to_owned(), "/tmp/sandboxer".into()),
         ("compose_timeout_s".to_owned(), 180.into()),
+        ("image".to_owned(), DEFAULT_IMAGE.into()),
     ]);
     Manifest {
         id: "ext.compose-ssh".to_owned(),
@@ -76,7 +80,7 @@ impl ReadyWhen {
 pub(crate) struct Config {
     /// The Compose file, relative to the repository; `None`: one of [`COMPOSE_FILES`].
     pub(crate) compose_file: Option<String>,
-    /// Without a repository: the image of the one service there is.
+    /// Without a repository: the image of the one service there is, which waits to be used.
     pub(crate) image: Option<String>,
     /// What makes it ready.
     pub(crate) ready: ReadyWhen,
@@ -133,12 +137,8 @@ impl Config {
         if let Some(file) = request.inputs.get(COMPOSE_FILE_INPUT) {
             config.compose_file = Some(file.clone());
         }
-        if !request.inputs.contains_key("repo") && config.image.is_none() {
-            return Err(ExtensionError::new(
-                ErrorKind::Invalid,
-                "ext.compose-ssh needs a repository with a Compose file",
-            )
-            .hint("pass `--input repo=DIR`, or set `config.image` in the profile for a single service"));
+        if !request.inputs.contains_key("repo") {
+            config.image.get_or_insert_with(|| DEFAULT_IMAGE.to_owned());
         }
         Ok(config)
     }

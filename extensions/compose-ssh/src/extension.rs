@@ -215,7 +215,7 @@ impl Extension for ComposeSshExtension {
     ) -> Result<Box<dyn ExecSession>, ExtensionError> {
         let plan = Plan::of(target)?;
         let machine = self.machine(target.host.as_deref())?;
-        session::start(&machine, target, &plan, request)
+        session::start(&machine, self.base_dir(target), target, &plan, request).await
     }
 
     async fn logs(

@@ -8,11 +8,13 @@
 //! | `program` | the program that runs on the host |
 //! | `provision`, `plan`, `report` | making a sandbox over one connection; what was decided; how that is told |
 //! | `podman` | what podman-compose does not pass on |
-//! | `session`, `ending`, `inventory` | commands inside; how they ended; what is on a host |
+//! | `session`, `environment`, `ending` | commands inside; their variables; how they ended |
+//! | `inventory` | what is on a host |
 //! | `extension` | the contract over all of it |
 
 mod config;
 mod ending;
+mod environment;
 mod extension;
 mod inventory;
 mod network;

@@ -14,13 +14,15 @@ use sandboxer_host::machine::{AttachIo, Attached, Terminal};
 use sandboxer_host::{Machine, Program};
 
 use crate::ending::Ending;
+use crate::environment;
 use crate::plan::Plan;
 use crate::program::program;
 
-/// Finds the service's container and runs the engine's exec in it. Words: ENGINE PROJECT SERVICE COUNT, then COUNT
+/// Finds the service's container and runs the engine's exec in it. Words: ENGINE PROJECT SERVICE VARIABLES COUNT, then COUNT
 /// options of the engine, then the command. What an engine says of a command whose container went away differs, so that is
 /// looked at and told as 125.
-const TEXT: &str = r#"engine=$1 project=$2 service=$3 count=$4; shift 4
+const TEXT: &str = r#"engine=$1 project=$2 service=$3 variables=$4 count=$5; shift 5
+[ "$variables" = - ] || { exec 3<"$variables" || exit 125; rm -f "$variables"; }
 id=$("$engine" ps -q --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$service" | head -n 1)
 [ -n "$id" ] || { echo "sandboxer: no container of the service $service runs" >&2; exit 125; }
 total=$#; at=0
@@ -38,8 +40,9 @@ exit "$code""#;
 ///
 /// # Errors
 /// `Invalid` without a command or a service that is meant, `Unsupported` for detached commands, `Unavailable`.
-pub(crate) fn start(
+pub(crate) async fn start(
     machine: &Machine,
+    base_dir: &str,
     target: &Target,
     plan: &Plan,
     request: ExecRequest,
@@ -93,12 +96,14 @@ pub(crate) fn start(
     if let Some(cwd) = request.cwd {
         options.extend([b"-w".to_vec(), cwd.into_bytes()]);
     }
-    for (name, value) in request.env {
-        options.extend([b"-e".to_vec(), format!("{name}={value}").into_bytes()]);
+    let mut variables = "-".to_owned();
+    if !request.env.is_empty() {
+        variables = environment::hand_over(machine, base_dir, target.sandbox_id.as_str(), &request.env).await?;
+        options.push(b"--env-file=/dev/fd/3".to_vec());
     }
     let ending = Ending::new(machine, engine, &plan.project, service);
     let mut words = ending.words();
-    words.push(options.len().to_string());
+    words.extend([variables, options.len().to_string()]);
     let program = Program {
         text: Cow::Borrowed(TEXT),
         words,

@@ -115,6 +115,32 @@ fn a_registered_host_is_found_filled_drained_and_forgotten() {
     let again = lab.create_anywhere(&[]).json();
     lab.destroy(again["sandbox_id"].as_str().expect("an id"));
 
+    // A bare `create` is the canary: it takes the host there is, and tells what it found there.
+    let canary = lab.run(&["create"]);
+    assert!(canary.stderr.contains("Telemetry: load Δ"), "{canary:?}");
+    let canary = canary.json();
+    assert_eq!(
+        (&canary["profile_id"], &canary["host"]),
+        (&"profile.sandbox-canary".into(), &"box".into())
+    );
+    assert!(
+        canary["telemetry"]["provision_delta"]["after"]["load_1m"].is_number(),
+        "{canary}"
+    );
+    let canary = canary["sandbox_id"].as_str().expect("an id").to_owned();
+    let said = lab.run(&[
+        "exec",
+        &canary,
+        "-e",
+        "WORD=it's $x",
+        "--",
+        "sh",
+        "-c",
+        "echo \"$WORD\"",
+    ]);
+    assert_eq!(said.stdout, "it's $x\n", "{said:?}");
+    lab.destroy(&canary);
+
     // Out of reach it is down, and back when it answers.
     lab.host.partition(Direction::Both).expect("it is cut");
     let silent = lab.run(&["hosts", "probe", "--all"]);

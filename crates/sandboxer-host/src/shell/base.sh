@@ -124,12 +124,19 @@ fence() {
 # Ends what an earlier call left running. The gate is held, so nothing new can start meanwhile.
 stop_running() {
     [ -s "$STATE/running" ] || return 0
-    read -r _group _start <"$STATE/running"
+    read -r _group _start _ <"$STATE/running"
     [ "$_group" != "$GROUP" ] || return 0
     _now=$(start_of "$_group") || _now=
     # A leader that started at another time is somebody else's: the group is long gone.
     if [ -z "$_now" ] || [ "$_now" = "$_start" ]; then kill -KILL "-$_group" 2>/dev/null || :; fi
     rm -f "$STATE/running"
+}
+
+# Whether somebody is removing the sandbox right now. The gate is held.
+is_being_removed() {
+    [ -s "$STATE/running" ] || return 1
+    read -r _group _start _verb <"$STATE/running"
+    [ "$_verb" = teardown ] && [ "$(start_of "$_group")" = "$_start" ]
 }
 
 # From here on this process alone changes the sandbox, until it ends or a newer epoch ends it.
@@ -147,7 +154,7 @@ begin_locked() {
     stop_running
     exec 9>"$STATE/lock" || die failed "cannot write below $STATE on the host"
     flock -w 10 9 || die unavailable "an earlier effect on $ID does not end on the host"
-    printf '%s %s\n' "$GROUP" "$(start_of "$GROUP")" >"$STATE/running" ||
+    printf '%s %s %s\n' "$GROUP" "$(start_of "$GROUP")" "$VERB" >"$STATE/running" ||
         die failed "cannot write below $STATE on the host: is its disk full?"
 }
 

@@ -71,6 +71,7 @@ guard() {
     STATE=$BASE/.sbx/$ID
     GROUP=$(group_of $$) || exit 1
     _pause=1
+    _waited=0
     while [ -d "$STATE" ]; do
         if ! _left=$(seconds_left); then
             # Only the remains of something that was asked about a sandbox that had ended.
@@ -89,6 +90,13 @@ guard() {
             continue
         fi
         : >"$STATE/expired"
+        # Whoever removes it already is let finish; unless that takes so long that it may hang.
+        if [ "$_waited" -lt 20 ] && is_being_removed; then
+            shut_gate
+            sleep 1
+            _waited=$((_waited + 1))
+            continue
+        fi
         # Under the newest epoch there is; whoever comes with a newer one takes the removal over.
         if [ -s "$STATE/epoch" ]; then read -r EPOCH <"$STATE/epoch"; fi
         begin_locked
