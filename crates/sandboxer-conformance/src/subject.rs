@@ -31,6 +31,8 @@ pub struct Subject {
     /// Services that answer this machine and that a closed sandbox must not reach, besides one that the suite starts
     /// on this machine's loopback: for sandboxes elsewhere, those of the machine they are on.
     pub neighbours: Vec<SocketAddr>,
+    /// How long a call takes at worst where its backend is far away or busy: deadlines of trials are so much further off.
+    pub pace: Duration,
     /// How long one call may take.
     pub timeout: Duration,
     /// How long one trial may take by the wall clock before it counts as hung.
@@ -55,6 +57,7 @@ impl Subject {
             inputs: BTreeMap::new(),
             host: None,
             neighbours: Vec::new(),
+            pace: Duration::ZERO,
             timeout: Duration::from_secs(30),
             patience: Duration::from_secs(120),
         }

@@ -130,6 +130,7 @@ fn subject(host: &Host, work: &Path, repo: &Path) -> Subject {
     let mut subject = Subject {
         host: Some(host.alias().to_owned()),
         neighbours: vec![host.ssh_socket()],
+        pace: Duration::from_secs(5),
         timeout: Duration::from_secs(120),
         patience: Duration::from_secs(150),
         ..Subject::new(extension, profile, Arc::new(SystemClock), Arc::new(SystemIds))

@@ -24,6 +24,15 @@ trials! {
 /// How late a guard may be.
 const GRACE: Duration = Duration::from_secs(10);
 
+fn grace(bench: &Bench<'_>) -> Duration {
+    GRACE + 2 * bench.subject.pace
+}
+
+/// Whole seconds that this many calls may take.
+fn calls(bench: &Bench<'_>, number: u64) -> u64 {
+    bench.subject.pace.as_secs() * number
+}
+
 fn short_lived(bench: &Bench<'_>, seconds: u64) -> ProvisionRequest {
     let mut request = bench.request();
     if let Some(ttl) = Span::from_secs(seconds) {
@@ -66,18 +75,22 @@ async fn gone_after_the_deadline(bench: &Bench<'_>) -> Outcome {
     while clock.now() <= deadline {
         clock.sleep(Duration::from_millis(100)).await;
     }
+    let grace = grace(bench);
     let ended = bench
-        .until(GRACE, async || bench.observe(&target).await.usable != Some(true))
+        .until(grace, async || bench.observe(&target).await.usable != Some(true))
+        .await;
+    ensure!(ended, "{grace:?} after its deadline it is still usable");
+    // What is being removed at this moment has not ended yet.
+    let told = bench
+        .until(grace, async || {
+            bench.observe(&target).await.ended == Some(Ended::Deadline)
+        })
         .await;
     let seen = bench.observe(&target).await;
-    ensure!(ended, "{GRACE:?} after its deadline observe says {seen:?}");
+    ensure!(told, "the deadline ended it, and observe says {seen:?}");
     ensure!(
         seen.presence != Presence::Unknown,
         "after its deadline observe cannot tell: {seen:?}"
-    );
-    ensure!(
-        seen.ended == Some(Ended::Deadline),
-        "the deadline ended it, and observe says {seen:?}"
     );
     bench.down(2, &target).await
 }
@@ -87,7 +100,7 @@ async fn gone_after_the_deadline_before_ready(bench: &Bench<'_>) -> Outcome {
     let handle = bench.provision(1, &request).await.map_err(failed("provision"))?;
     let target = bench.target(&request, handle);
     let ended = bench
-        .until(GRACE + GRACE, async || {
+        .until(GRACE + grace(bench), async || {
             bench.observe(&target).await.usable != Some(true)
         })
         .await;
@@ -117,9 +130,9 @@ async fn alive_until_the_deadline(bench: &Bench<'_>) -> Outcome {
 }
 
 async fn later_deadline_keeps_it(bench: &Bench<'_>) -> Outcome {
-    let (target, ready) = bench.up(&short_lived(bench, 3)).await?;
+    let (target, ready) = bench.up(&short_lived(bench, 3 + calls(bench, 1))).await?;
     let first = deadline(&ready)?;
-    let later = plus(first, 4);
+    let later = plus(first, 4 + i64::try_from(calls(bench, 2)).unwrap_or(0));
     bench
         .extension()
         .set_deadline(&bench.call(1), &target, later)
@@ -148,10 +161,11 @@ async fn later_deadline_keeps_it(bench: &Bench<'_>) -> Outcome {
     while clock.now() <= later {
         clock.sleep(Duration::from_millis(100)).await;
     }
+    let grace = grace(bench);
     let ended = bench
-        .until(GRACE, async || bench.observe(&target).await.usable != Some(true))
+        .until(grace, async || bench.observe(&target).await.usable != Some(true))
         .await;
-    ensure!(ended, "{GRACE:?} after its later deadline it lives on");
+    ensure!(ended, "{grace:?} after its later deadline it lives on");
     bench.down(2, &target).await
 }
 
