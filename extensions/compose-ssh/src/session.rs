@@ -14,7 +14,7 @@ use sandboxer_host::machine::{AttachIo, Attached, Terminal};
 use sandboxer_host::{Machine, Program};
 
 use crate::ending::Ending;
-use crate::environment;
+use crate::environment::Variables;
 use crate::plan::Plan;
 use crate::program::program;
 
@@ -96,21 +96,24 @@ pub(crate) async fn start(
     if let Some(cwd) = request.cwd {
         options.extend([b"-w".to_vec(), cwd.into_bytes()]);
     }
-    let mut variables = "-".to_owned();
-    if !request.env.is_empty() {
-        variables = environment::hand_over(machine, base_dir, target.sandbox_id.as_str(), &request.env).await?;
+    let variables = Variables::of(&request.env)?;
+    let mut file = "-".to_owned();
+    if !variables.is_empty() {
+        file = variables
+            .hand_over(machine, base_dir, target.sandbox_id.as_str())
+            .await?;
         options.push(b"--env-file=/dev/fd/3".to_vec());
     }
     let ending = Ending::new(machine, engine, &plan.project, service);
     let mut words = ending.words();
-    words.extend([variables, options.len().to_string()]);
+    words.extend([file, options.len().to_string()]);
     let program = Program {
         text: Cow::Borrowed(TEXT),
         words,
         timeout: Duration::ZERO,
         output_cap: 0,
     };
-    options.extend(request.argv);
+    options.extend(variables.wrap(request.argv));
     let attached = machine.attach(&program, &options, io)?;
     Ok(Box::new(Session {
         attached,

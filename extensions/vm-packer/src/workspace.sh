@@ -56,6 +56,7 @@ remove() {
         fi
     fi
     item directory "$BASE/$ID" "$_found" absent
+    forget_incoming
     prune_trees
     note_end "$ENDING" || return 1
     stop_guard

@@ -247,6 +247,7 @@ remove() {
     fi
     item directory "$BASE/$ID" "$_found" absent
     drop_claim
+    forget_incoming
     prune_trees
     note_end "$ENDING" || return 1
     stop_guard
