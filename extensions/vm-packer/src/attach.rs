@@ -27,6 +27,7 @@ fn text() -> &'static str {
             shell::BASE,
             shell::GUARD,
             shell::TREE,
+            shell::VERBS,
             shell::SNAPSHOT,
             include_str!("workspace.sh"),
         ])
