@@ -5,6 +5,7 @@
 //! | [`machine`] | a machine that programs run on: this one, or another over SSH |
 //! | [`shell`] | the programs that run there: fencing, the guard, receiving trees |
 //! | [`reply`] | reading what those programs answer |
+//! | [`outcome`] | what an answer proves: a removal, a moved deadline, how it ended |
 //! | [`tree`] | a repository as it travels: ignore files, links, digest, archive |
 //! | [`mod@quote`] | the one function that makes a shell word of any bytes |
 //! | [`snapshot`] | reading what a host says of itself |
@@ -14,6 +15,7 @@
 
 pub mod local_exec;
 pub mod machine;
+pub mod outcome;
 pub mod process_table;
 pub mod quote;
 pub mod reply;

@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use sandboxer_extension::{ErrorKind, ExtensionError, Observation};
+use sandboxer_extension::{ErrorKind, ExtensionError};
 use sandboxer_model::cleanup::{CleanupItem, Presence};
 use sandboxer_model::host::HostSnapshot;
 
@@ -22,25 +22,6 @@ pub async fn ask(machine: &Machine, program: Program, stdin: Vec<u8>) -> Result<
     match reply.failure() {
         Some(failure) => Err(failure),
         None => Ok(reply),
-    }
-}
-
-/// An answer without its last word: the program was ended, so what it did is unknown.
-pub fn cut_short(what: &str, machine: &Machine) -> ExtensionError {
-    ExtensionError::new(
-        ErrorKind::Timeout,
-        format!("{what} on {} ended before it was finished", machine.address()),
-    )
-    .hint("it is tried again; see `sandboxer hosts probe` if it stays so")
-}
-
-/// Nothing could be told of a sandbox, and why.
-pub fn unknown(detail: String) -> Observation {
-    Observation {
-        presence: Presence::Unknown,
-        usable: None,
-        ended: None,
-        detail,
     }
 }
 
@@ -84,7 +65,7 @@ pub struct Reply {
     pub facts: Vec<(String, String)>,
     /// The receipt of a removal.
     pub items: Vec<CleanupItem>,
-    /// How the sandbox ended by itself.
+    /// How the sandbox ended by itself, in the host's words; see [`crate::outcome::ended`].
     pub ended: Option<String>,
     /// Whether its state is there.
     pub state: Option<bool>,

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use sandboxer_extension::port::Clock;
 use sandboxer_extension::{
-    Call, Ended, ErrorKind, ExecRequest, ExecSession, Extension, ExtensionError, Handle, HostProbe, Inventory,
-    LogsRequest, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
+    Call, ErrorKind, ExecRequest, ExecSession, Extension, ExtensionError, Handle, HostProbe, Inventory, LogsRequest,
+    Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
 };
-use sandboxer_host::reply::{Reply, ask, cut_short, unknown};
+use sandboxer_host::outcome::{cut_short, deadline_moved, ended, removal, seconds_until, unknown};
+use sandboxer_host::reply::{Reply, ask};
 use sandboxer_host::{Machine, SshSettings};
-use sandboxer_model::cleanup::{CleanupReport, Presence};
+use sandboxer_model::cleanup::Presence;
 use sandboxer_model::duration::Span;
 use sandboxer_model::host::HostAddress;
 use sandboxer_model::id::SandboxId;
@@ -153,16 +154,7 @@ impl Extension for ComposeSshExtension {
             .remove(&target.sandbox_id);
         let machine = self.machine(target.host.as_deref())?;
         let reply = self.ask("teardown", call, target, Vec::new()).await?;
-        // What could be reached and not removed is in the receipt; a receipt that breaks off proves nothing.
-        let is_stopped_early = !reply.complete && reply.items.iter().all(|item| item.now == Presence::Absent);
-        if is_stopped_early {
-            return Err(cut_short("removing", &machine));
-        }
-        Ok(Removal {
-            report: CleanupReport::new(reply.items),
-            usage: None,
-            ended: reply.ended.as_deref().and_then(ended),
-        })
+        removal(reply, &machine)
     }
 
     async fn observe(&self, call: &Call, target: &Target) -> Observation {
@@ -230,20 +222,11 @@ impl Extension for ComposeSshExtension {
     }
 
     async fn set_deadline(&self, call: &Call, target: &Target, deadline: Timestamp) -> Result<(), ExtensionError> {
-        // The host counts by its own clock, so it is told how long, not until when.
-        let left = deadline.duration_since(self.settings.clock.now());
-        let seconds = left.as_secs().max(0) + i64::from(left.subsec_nanos() > 0);
+        let seconds = seconds_until(deadline, self.settings.clock.now());
         let machine = self.machine(target.host.as_deref())?;
         let reply = self.ask("deadline", call, target, vec![seconds.to_string()]).await?;
-        match reply.guard {
-            Some(_) => Ok(()),
-            None => Err(cut_short("moving the deadline", &machine)),
-        }
+        deadline_moved(&reply, &machine)
     }
-}
-
-fn ended(how: &str) -> Option<Ended> {
-    (how == "deadline").then_some(Ended::Deadline)
 }
 
 fn observation(reply: &Reply) -> Observation {
@@ -254,7 +237,7 @@ fn observation(reply: &Reply) -> Observation {
         return Observation {
             presence: Presence::Absent,
             usable: Some(false),
-            ended: reply.ended.as_deref().and_then(ended),
+            ended: ended(reply),
             detail: "nothing of it is on the host".to_owned(),
         };
     }

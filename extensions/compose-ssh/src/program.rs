@@ -20,6 +20,7 @@ pub(crate) fn text() -> &'static str {
             shell::BASE,
             shell::GUARD,
             shell::TREE,
+            shell::VERBS,
             shell::SNAPSHOT,
             include_str!("program/engine.sh"),
             include_str!("program/network.sh"),

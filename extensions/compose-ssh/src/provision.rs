@@ -20,8 +20,8 @@ use crate::podman;
 use crate::policy::{self, Stack};
 use crate::program::program;
 use crate::report;
+use sandboxer_host::outcome::cut_short;
 use sandboxer_host::reply::Reply;
-use sandboxer_host::reply::cut_short;
 
 /// What is known before any host is asked.
 struct Prepared {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use sandboxer_extension::port::Clock;
 use sandboxer_extension::{Call, ErrorKind, ExtensionError, Handle, ProvisionRequest, Ready};
-use sandboxer_host::reply::{Reply, cut_short};
+use sandboxer_host::outcome::cut_short;
+use sandboxer_host::reply::Reply;
 use sandboxer_host::{Machine, Program, shell, tree};
 use sandboxer_model::host::{HostAddress, ProvisionDelta};
 use sandboxer_model::isolation::{IsolationReport, Mechanism, MechanismState};
@@ -27,6 +28,7 @@ fn text() -> &'static str {
             shell::BASE,
             shell::GUARD,
             shell::TREE,
+            shell::VERBS,
             shell::SNAPSHOT,
             include_str!("workspace.sh"),
         ])

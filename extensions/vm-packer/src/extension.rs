@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use sandboxer_extension::port::{Clock, HostExec};
 use sandboxer_extension::{
-    Call, Ended, ErrorKind, ExecRequest, ExecSession, Extension, ExtensionError, Handle, Inventory, InventoryItem,
-    Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
+    Call, ErrorKind, ExecRequest, ExecSession, Extension, ExtensionError, Handle, Inventory, InventoryItem, Manifest,
+    Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
 };
-use sandboxer_host::reply::{Reply, ask, cut_short, unknown};
+use sandboxer_host::outcome::{cut_short, deadline_moved, ended, removal, seconds_until, unknown};
+use sandboxer_host::reply::{Reply, ask};
 use sandboxer_host::{Machine, SshSettings};
-use sandboxer_model::cleanup::{CleanupReport, Presence};
+use sandboxer_model::cleanup::Presence;
 use sandboxer_model::duration::Span;
 use sandboxer_model::host::{HostAddress, HostAddressError};
 use sandboxer_model::id::SandboxId;
@@ -175,14 +176,7 @@ impl Extension for VmPackerExtension {
         }
         let machine = self.machine(target.host.as_deref())?;
         let reply = self.ask("teardown", call, target, Vec::new()).await?;
-        if !reply.complete && reply.items.iter().all(|item| item.now == Presence::Absent) {
-            return Err(cut_short("removing", &machine));
-        }
-        Ok(Removal {
-            report: CleanupReport::new(reply.items),
-            usage: None,
-            ended: (reply.ended.as_deref() == Some("deadline")).then_some(Ended::Deadline),
-        })
+        removal(reply, &machine)
     }
 
     async fn observe(&self, call: &Call, target: &Target) -> Observation {
@@ -204,7 +198,7 @@ impl Extension for VmPackerExtension {
                 Observation {
                     presence: if there { Presence::Present } else { Presence::Absent },
                     usable: Some(reply.directory == Some(true)),
-                    ended: (!there && reply.ended.as_deref() == Some("deadline")).then_some(Ended::Deadline),
+                    ended: if there { None } else { ended(&reply) },
                     detail: reply
                         .guard
                         .map_or_else(String::new, |left| format!("its guard ends it in {left} s")),
@@ -275,16 +269,9 @@ impl Extension for VmPackerExtension {
         if is_build(target) {
             return Ok(());
         }
-        let left = deadline.duration_since(self.settings.clock.now());
-        let seconds = left.as_secs().max(0) + i64::from(left.subsec_nanos() > 0);
+        let seconds = seconds_until(deadline, self.settings.clock.now());
         let machine = self.machine(target.host.as_deref())?;
-        match self
-            .ask("deadline", call, target, vec![seconds.to_string()])
-            .await?
-            .guard
-        {
-            Some(_) => Ok(()),
-            None => Err(cut_short("moving the deadline", &machine)),
-        }
+        let reply = self.ask("deadline", call, target, vec![seconds.to_string()]).await?;
+        deadline_moved(&reply, &machine)
     }
 }

@@ -10,6 +10,16 @@ umask 077
 LC_ALL=C
 export LC_ALL
 : "${SSH_CONNECTION:=}" "${PROGRAM:=}"
+
+# What is left in "$@" is the verb's own.
+VERB=$1
+BASE=$2
+ID=$3
+INSTALLATION=$4
+EPOCH=$5
+OPERATION=$6
+shift 6
+
 # A caller that went away does not end an effect half-way; the next epoch does.
 trap '' PIPE
 

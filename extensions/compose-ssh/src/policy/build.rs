@@ -53,7 +53,7 @@ pub(super) fn build(at: &At<'_>, service: &str, tag: String, project: Option<(&P
                 target = Some(stage_name);
             }
             if let Some(given) = fields.take("args") {
-                args = super::service::pairs(&given)?;
+                args = super::value::pairs(&given)?;
             }
             fields.drop_keys(
                 &["pull", "no_cache", "labels"],

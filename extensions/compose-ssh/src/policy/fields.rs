@@ -233,7 +233,7 @@ impl<'a> Fields<'a> {
             }
             let at = self.at.child(&entry.key, &entry.value);
             let place = entry.place;
-            let why = super::service::reason(&entry.key)
+            let why = super::refusal::reason(&entry.key)
                 .unwrap_or("is not something a sandbox's Compose file can ask for")
                 .to_owned();
             let mut refusal = Refusal::new(self.at.found.file, place, &at.path, why);

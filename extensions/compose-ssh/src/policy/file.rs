@@ -177,14 +177,14 @@ fn declared(at: Option<At<'_>>, ignored: &[&'static str]) -> BTreeSet<String> {
         }
         if let Some(labels) = fields.take("labels") {
             // They are not passed on, so they only have to be labels.
-            super::service::pairs(&labels);
+            super::value::pairs(&labels);
         }
         for options in ["driver_opts", "ipam"] {
             let key = if options == "ipam" { "ipam" } else { "driver_opts" };
             if let Some(given) = fields.take(key)
                 && given.fields().is_none_or(|fields| !fields.is_empty())
             {
-                given.refuse::<()>(super::service::reason(key).unwrap_or_default());
+                given.refuse::<()>(super::refusal::reason(key).unwrap_or_default());
             }
         }
         fields.drop_keys(ignored, "is not used: the sandbox has its own");

@@ -8,8 +8,10 @@
 //! | `read` | the text as a tree: bounded, merge keys expanded, variables filled in from the project's own `.env` |
 //! | `extend` | one service that extends another of the same file |
 //! | `fields` | taking a mapping apart, so that what nobody took is refused |
-//! | `value` | words, numbers, sizes, durations and paths of Compose |
-//! | `service`, `mount`, `port`, `build` | one service and its parts, as far as they are harmless |
+//! | `refusal` | what is not accepted, where it stands and why |
+//! | `value` | words, pairs, numbers, sizes, durations and paths of Compose |
+//! | `service` | one service, as far as it is harmless; its parts by what they are about: `environment`, `health`, `limits` … |
+//! | `mount`, `port`, `build` | what it mounts, where it listens, how its image is made |
 //! | `file` | the whole file: services, volumes, networks, what refers to what |
 //! | `emit` | the fresh file |
 //! | `compare` | what the engine says of the containers, against the fresh file |

@@ -76,6 +76,35 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Why well-known keys are refused; others are simply not known.
+pub(super) fn reason(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "privileged" | "cap_add" | "devices" | "device_cgroup_rules" | "security_opt" | "sysctls" | "gpus" => {
+            "would give the container rights on the host"
+        }
+        "pid" | "ipc" | "uts" | "userns_mode" | "cgroup" | "cgroup_parent" | "network_mode" => {
+            "would take a wall between the container and the host away"
+        }
+        "provider" | "develop" | "post_start" | "pre_stop" => "would run programs on the host",
+        "include" | "extends" | "label_file" | "credential_spec" | "content" | "environment" | "template_driver" => {
+            "would bring in files that are not looked at here"
+        }
+        "volumes_from" | "external_links" | "use_api_socket" => {
+            "would reach into containers that are not the sandbox's"
+        }
+        "dns" | "dns_search" | "dns_opt" | "extra_hosts" | "mac_address" => {
+            "would decide about the network, which the profile does"
+        }
+        "driver_opts" | "driver" | "external" | "ipam" => {
+            "could make it something else than a volume or network of the sandbox"
+        }
+        "additional_contexts" | "ssh" | "network" | "entitlements" | "cache_from" | "cache_to" | "platforms" => {
+            "would give the build more than its context"
+        }
+        _ => return None,
+    })
+}
+
 /// Short, and without anything a terminal would obey.
 fn printable(text: &str) -> String {
     let hostile = |c: char| {

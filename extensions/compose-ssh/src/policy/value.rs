@@ -1,4 +1,9 @@
-//! Words, numbers, sizes, durations and paths of Compose.
+//! Words, pairs, numbers, sizes, durations and paths of Compose.
+
+use std::collections::BTreeMap;
+
+use sandboxer_model::document::Value;
+use serde_json::json;
 
 use super::fields::At;
 
@@ -8,6 +13,57 @@ pub(super) fn is_name(text: &str) -> bool {
     bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
         && bytes.all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         && text.len() <= 63
+}
+
+/// A command: one text, split as a shell splits it by Compose itself, or a list of words.
+pub(super) fn words(at: &At<'_>) -> Option<serde_json::Value> {
+    match &at.node.value {
+        Value::List(_) => {
+            let items: Option<Vec<String>> = at.items()?.iter().map(At::text).collect();
+            items.map(|items| json!(items))
+        }
+        _ => at.text().map(|text| json!(text)),
+    }
+}
+
+/// `NAME=value` items or a mapping. A name without a value would be filled in from the caller's environment: it is left
+/// out.
+pub(super) fn pairs(at: &At<'_>) -> Option<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    let mut put = |at: &At<'_>, name: &str, value: Option<String>| -> Option<()> {
+        let plain = !name.is_empty() && !name.chars().any(|c| c.is_control() || c == '=' || c.is_whitespace());
+        if !plain || name.len() > 256 {
+            return at.refuse("is not the name of a variable");
+        }
+        match value {
+            Some(value) => {
+                all.insert(name.to_owned(), value);
+            }
+            None => at.found.note(format!(
+                "`{}` has no value: nothing of the caller's environment is passed on",
+                at.path.join(".")
+            )),
+        }
+        Some(())
+    };
+    match &at.node.value {
+        Value::List(_) => {
+            for item in at.items()? {
+                let text = item.text()?;
+                match text.split_once('=') {
+                    Some((name, value)) => put(&item, name, Some(value.to_owned()))?,
+                    None => put(&item, &text, None)?,
+                }
+            }
+        }
+        _ => {
+            for (name, item) in at.entries()? {
+                let value = if item.is_null() { None } else { Some(item.text()?) };
+                put(&item, name, value)?;
+            }
+        }
+    }
+    Some(all)
 }
 
 /// A duration of Compose such as `1m30s`, `1.5s` or `500ms`, in milliseconds.

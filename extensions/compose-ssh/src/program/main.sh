@@ -59,13 +59,8 @@ provision() {
     for _name in $(printf '%s' "$_names" | tr ',' ' '); do
         getent ahostsv4 "$_name" 2>/dev/null | awk -v name="$_name" '!seen[$1]++ { print "name", name, $1 }'
     done
-    # Until it is ready it has its whole time and what making it may take; then the deadline is set anew.
-    open_gate
-    [ -s "$STATE/deadline" ] || set_deadline "$(($3 + 900))"
-    shut_gate
-    start_guard
-    if [ "$_digest" = - ] || has_tree "$_digest" || [ -d "$BASE/$ID" ]; then say "tree have"; else say "tree need"; fi
-    say go
+    guard_making "$(($3 + 900))"
+    say_tree "$_digest"
     while IFS=' ' read -r _what _length; do
         case $_what in
         compose) receive "$STATE/compose.json" "$_length" ;;
@@ -83,7 +78,7 @@ provision() {
     done
     [ "${_what:-}" = go ] || die unavailable "the request did not arrive whole"
     still
-    if [ "$_digest" = - ]; then place_empty; else place_tree "$_digest"; fi
+    place "$_digest"
     if [ "$FLAVOUR" = podman ] && [ -s "$STATE/networks" ]; then
         make_networks
         write_podman
@@ -150,15 +145,7 @@ ready() {
     tell_containers
     { snapshot after; containers_count after; } 8>&- 9>&- &
     try_walls "$(printf '%s' "$4" | tr ',' ' ')" "$(awk '$2 > 0 { print $1 "=" $2 }' "$STATE/states")"
-    # The deadline counts from now; one that was moved already stays.
-    open_gate
-    [ ! -e "$STATE/expired" ] || die not_found "the time of $ID has passed"
-    if [ ! -e "$STATE/ready" ]; then
-        set_deadline "$3"
-        : >"$STATE/ready"
-    fi
-    shut_gate
-    if guard_lives; then say "guard $(seconds_left)"; else start_guard; say "guard $(seconds_left)"; fi
+    guard_ready "$3"
     wait
     say "user $(id -un 2>/dev/null)"
     say ready
@@ -247,13 +234,7 @@ remove() {
     fi
     item directory "$BASE/$ID" "$_found" absent
     drop_claim
-    forget_incoming
-    prune_trees
-    note_end "$ENDING" || return 1
-    stop_guard
-    rm -rf "$STATE" || return 1
-    item state "$STATE" true absent
-    say "removed $ENDING"
+    forget
 }
 
 remove_all() {
@@ -299,47 +280,18 @@ teardown() {
     # The engine that made it, unless the caller knows better.
     if [ -z "$_choice" ] && [ -s "$STATE/choice" ]; then read -r _choice <"$STATE/choice" || _choice=; fi
     pick_compose "$_choice"
-    ENDING=removed
-    remove || { finish; exit 4; }
+    remove_now
 }
 
-# `ended HOW` if it ended by itself.
-how_ended() {
-    [ -r "$BASE/.sbx/ended" ] && awk -v id="$ID" '$1 == id { how = $4 } END { if (how != "") print "ended", how }' "$BASE/.sbx/ended"
-}
-
-# observe …: nothing is changed and nothing is waited for.
+# observe …
 observe() {
-    STATE=$BASE/.sbx/$ID
     IFS= read -r _choice || _choice=
-    if [ -d "$STATE" ]; then
-        say "state present"
-        _left=$(seconds_left) && say "left $_left"
-        if guard_lives; then say "guard alive"; else say "guard dead"; fi
-    else
-        say "state absent"
-        how_ended
-    fi
-    if [ -d "$BASE/$ID" ]; then say "directory present"; else say "directory absent"; fi
+    say_seen
     pick_compose "$_choice"
     "$ENGINE" ps -a --filter "label=$PROJECT_LABEL=$ID" --format '{{.State}}' >/dev/null 2>&1 || die unavailable "the container engine does not answer"
     "$ENGINE" ps -a --filter "label=$PROJECT_LABEL=$ID" --format '{{.State}}' |
         awk '{ all++ } $1 == "running" || $1 ~ /^Up/ { up++ } END { print "containers", up + 0, all + 0 }'
     say seen
-}
-
-# deadline … SECONDS: later only.
-deadline() {
-    enter_base
-    [ -d "$STATE" ] || die not_found "$ID is not on this host"
-    open_gate
-    fence
-    is_here || not_here
-    _left=$(seconds_left) || _left=0
-    [ "$_left" -ge "$1" ] || set_deadline "$1"
-    shut_gate
-    start_guard
-    say "guard $(seconds_left)"
 }
 
 # inventory …: everything on this host that looks like a sandbox.
@@ -357,14 +309,7 @@ inventory() {
     awk -F'|' '$3 ~ /^(sbx|e2e)-/ || $4 != "" { print "thing|" $0 }' "${TMPDIR:-/tmp}/.sbx-inventory.$$"
     rm -f "${TMPDIR:-/tmp}/.sbx-inventory.$$"
     [ "$_asked" = 0 ] || say "partial the container engine does not answer"
-    for _dir in "$BASE"/* "$BASE/.sbx"/sbx-*; do
-        [ -d "$_dir" ] || continue
-        _name=${_dir##*/}
-        _owner= _epoch=
-        if [ -s "$BASE/.sbx/$_name/owner" ]; then read -r _owner <"$BASE/.sbx/$_name/owner"; fi
-        if [ -s "$BASE/.sbx/$_name/epoch" ]; then read -r _epoch <"$BASE/.sbx/$_name/epoch"; fi
-        say "directory|$_name|$(($(date +%s) - $(stat -c %Y "$_dir")))|$_owner|$_epoch|$_dir"
-    done
+    say_directories "$BASE"/*
     say seen
 }
 
@@ -386,13 +331,6 @@ probe() {
     say seen
 }
 
-VERB=$1
-BASE=$2
-ID=$3
-INSTALLATION=$4
-EPOCH=$5
-OPERATION=$6
-shift 6
 case $VERB in
 provision)
     provision "$@"

@@ -62,7 +62,7 @@ drop_claim() {
     done
 }
 
-TABLE=$(printf '%s' "${3:-}" | tr '-' '_')
+TABLE=$(printf '%s' "$ID" | tr '-' '_')
 
 # Puts the wall up: one table of our own in the packet filter, replaced as one.
 raise_wall() {
