@@ -131,14 +131,16 @@ fence() {
     fi
 }
 
-# Ends what an earlier call left running. The gate is held, so nothing new can start meanwhile.
+# Ends what an earlier call left running. The gate is held, so nothing new can start meanwhile. INTERRUPTED holds when that
+# was in the middle of something: what it asked of others, such as an engine, they may still be doing.
+INTERRUPTED=
 stop_running() {
     [ -s "$STATE/running" ] || return 0
     read -r _group _start _ <"$STATE/running"
     [ "$_group" != "$GROUP" ] || return 0
     _now=$(start_of "$_group") || _now=
     # A leader that started at another time is somebody else's: the group is long gone.
-    if [ -z "$_now" ] || [ "$_now" = "$_start" ]; then kill -KILL "-$_group" 2>/dev/null || :; fi
+    if [ -z "$_now" ] || [ "$_now" = "$_start" ]; then kill -KILL "-$_group" 2>/dev/null && INTERRUPTED=yes; fi
     rm -f "$STATE/running"
 }
 

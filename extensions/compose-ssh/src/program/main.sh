@@ -151,9 +151,14 @@ ready() {
     say ready
 }
 
-# Removes everything, in rounds, until a whole round finds nothing.
+# Hundredths of a second that an engine is watched for what a caller asked of it that was ended in the middle.
+SETTLING=250
+
+# Removes everything, in rounds, until a whole round finds nothing; and nothing comes any more, where somebody was ended in
+# the middle of making it.
 remove() {
     _round=0
+    _quiet=$(uptime_cs)
     while :; do
         _round=$((_round + 1))
         _left=0
@@ -182,7 +187,13 @@ remove() {
             fi
         done
         wait
-        [ "$_left" = 1 ] || break
+        if [ "$_left" = 0 ]; then
+            [ "$INTERRUPTED" = yes ] && [ "$(uptime_cs)" -lt "$((_quiet + SETTLING))" ] || break
+            _round=0
+            sleep 0.2
+            continue
+        fi
+        _quiet=$(uptime_cs)
         forget_layers
         if [ "$_round" -ge 6 ]; then
             for _kind in container network volume image; do

@@ -44,8 +44,9 @@ impl Canary {
                 "in the container: {looked:?}"
             );
         }
-        for injected in ["/tmp/injected", "/work/injected"] {
-            assert!(!lab.host.file(injected).exists(), "{injected} on the host");
+        for folder in ["tmp", "work"] {
+            let injected = format!("/{folder}/injected");
+            assert!(!lab.host.file(&injected).exists(), "{injected} on the host");
         }
     }
 }
