@@ -25,12 +25,20 @@ pub fn web_db_cache(folder: &Path) -> Result<(), Unavailable> {
     web(folder, include_str!("fixture/web_db_cache/compose.yml"))
 }
 
-/// The same with the page alone.
+/// A page alone, of an image that every host has: nothing to build, no health to wait for.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn web_only(folder: &Path) -> Result<(), Unavailable> {
-    web(folder, include_str!("fixture/web_only/compose.yml"))
+pub fn plain_one(folder: &Path) -> Result<(), Unavailable> {
+    web(folder, include_str!("fixture/plain_one/compose.yml"))
+}
+
+/// The same with a database and a cache beside it.
+///
+/// # Errors
+/// It cannot be written.
+pub fn plain_three(folder: &Path) -> Result<(), Unavailable> {
+    web(folder, include_str!("fixture/plain_three/compose.yml"))
 }
 
 fn web(folder: &Path, compose: &str) -> Result<(), Unavailable> {

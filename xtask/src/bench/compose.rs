@@ -29,11 +29,22 @@ pub(super) enum Who {
     Usual,
 }
 
+/// What is brought up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stack {
+    /// A page.
+    One,
+    /// A page, a database with a volume, a cache.
+    Three,
+    /// The same, and the page is built and has a health check.
+    Built,
+}
+
 /// What is brought up, by whom, how far away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) who: Who,
-    pub(super) services: usize,
+    pub(super) stack: Stack,
     pub(super) is_far: bool,
 }
 
@@ -70,6 +81,7 @@ struct Bench<'a> {
     far: Proxy,
     one: PathBuf,
     three: PathBuf,
+    built: PathBuf,
 }
 
 /// One create and one destroy; nanoseconds and traffic of each.
@@ -85,28 +97,36 @@ pub(super) fn measure(place: &Place, runs: usize) -> Outcome<Measured> {
         far: Proxy::delay(&host, DELAY).map_err(said)?,
         one: place.sub("repository-one"),
         three: place.sub("repository-three"),
+        built: place.sub("repository-built"),
         host,
     };
-    std::fs::create_dir_all(&bench.one)
-        .and_then(|()| std::fs::create_dir_all(&bench.three))
-        .map_err(|error| format!("cannot make a repository: {error}"))?;
-    fixture::web_only(&bench.one).map_err(said)?;
-    fixture::web_db_cache(&bench.three).map_err(said)?;
+    for folder in [&bench.one, &bench.three, &bench.built] {
+        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make a repository: {error}"))?;
+    }
+    fixture::plain_one(&bench.one).map_err(said)?;
+    fixture::plain_three(&bench.three).map_err(said)?;
+    fixture::web_db_cache(&bench.built).map_err(said)?;
 
     let ours = Kind {
         who: Who::Ours,
-        services: 1,
+        stack: Stack::One,
         is_far: false,
     };
     let without_ours = bench.life(ours).err();
     let mut kinds = Vec::new();
-    for is_far in [false, true] {
-        for services in [1, 3] {
-            for who in [Who::Ours, Who::OursRunning, Who::Best, Who::Usual] {
-                let is_ours = matches!(who, Who::Ours | Who::OursRunning);
-                if !is_ours || without_ours.is_none() {
-                    kinds.push(Kind { who, services, is_far });
-                }
+    for (stack, is_far) in [
+        (Stack::One, false),
+        (Stack::Three, false),
+        (Stack::Built, false),
+        (Stack::One, true),
+        (Stack::Three, true),
+    ] {
+        for who in [Who::Ours, Who::OursRunning, Who::Best, Who::Usual] {
+            let is_ours = matches!(who, Who::Ours | Who::OursRunning);
+            // Without health checks the two are the same.
+            let is_double = who == Who::OursRunning && stack != Stack::Built;
+            if !is_double && (!is_ours || without_ours.is_none()) {
+                kinds.push(Kind { who, stack, is_far });
             }
         }
     }
@@ -177,7 +197,11 @@ impl Bench<'_> {
     }
 
     fn repository(&self, kind: Kind) -> String {
-        let folder = if kind.services == 1 { &self.one } else { &self.three };
+        let folder = match kind.stack {
+            Stack::One => &self.one,
+            Stack::Three => &self.three,
+            Stack::Built => &self.built,
+        };
         folder.to_string_lossy().into_owned()
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::compose::{DELAY, Kind, Measured, Row, Who};
+use super::compose::{DELAY, Kind, Measured, Row, Stack, Who};
 
 /// The heading, by which the section is found again.
 pub(super) const HEADING: &str = "## Compose stacks over SSH";
@@ -15,13 +15,13 @@ impl Kind {
             Who::Best => "best script",
             Who::Usual => "usual script",
         };
-        let services = if self.services == 1 {
-            "one service"
-        } else {
-            "three services"
+        let stack = match self.stack {
+            Stack::One => "one service",
+            Stack::Three => "three services",
+            Stack::Built => "three services, built and healthy",
         };
         let far = if self.is_far { ", far" } else { "" };
-        format!("{who}, {services}{far}")
+        format!("{who}, {stack}{far}")
     }
 }
 
@@ -37,14 +37,15 @@ impl Measured {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
-            "{HEADING}\n\nA repository with a page that is built and health-checked (one service), or with a database on a \
-             volume and a cache beside it (three), brought up until it is healthy and taken down, on one host with Docker \
-             Compose 5 over real SSH. {} interleaved runs of each, after one that does not count. The peers are \
-             `bench/peers/compose-best.sh` (one connection: tar, `up -d --wait`) and `bench/peers/compose-usual.sh` (rsync \
-             and a connection for each step). Those wait until health checks pass, and so does ours, with \
-             `bench/profile.compose-healthy.yaml`; the shipped profile is ready when everything runs. The scripts' destroy is `down -v` and the removal of the folder, with nothing \
-             proven. Far: a proxy adds {} ms each way. Milliseconds. Round trips are changes from client to host and back \
-             within a connection, as the proxy sees them.\n",
+            "{HEADING}\n\nA repository with a page (one service), or with a database on a volume and a cache beside it (three), \
+             brought up and taken down, on one host with Docker Compose 5 over real SSH; and once more with a page that is \
+             built and has a health check of one second, which everybody waits for alike. {} interleaved runs of each, after \
+             one that does not count. The peers are `bench/peers/compose-best.sh` (one connection: tar, `up -d --wait`) and \
+             `bench/peers/compose-usual.sh` (rsync and a connection for each step). Those wait until health checks pass, and \
+             so does ours, with `bench/profile.compose-healthy.yaml`; the shipped profile is ready when everything runs. The \
+             scripts' destroy is `down -v` and the removal of the folder, with nothing proven. Far: a proxy adds {} ms each \
+             way. Milliseconds. Round trips are changes from client to host and back within a connection, as the proxy sees \
+             them.\n",
             self.runs,
             DELAY.as_millis()
         )?;
@@ -89,15 +90,16 @@ impl Measured {
             step,
             ours,
             peer,
+            stacks,
             is_far,
             at_most,
         } in TARGETS
         {
-            for services in [1, 3] {
+            for &stack in *stacks {
                 let find = |who| {
                     let kind = Kind {
                         who,
-                        services,
+                        stack,
                         is_far: *is_far,
                     };
                     self.rows.iter().find(|row| row.kind == kind)
@@ -124,30 +126,45 @@ struct Target {
     step: &'static str,
     ours: Who,
     peer: Who,
+    stacks: &'static [Stack],
     is_far: bool,
     at_most: Option<f64>,
 }
 
-const fn target(step: &'static str, ours: Who, peer: Who, is_far: bool, at_most: Option<f64>) -> Target {
+const PLAIN: &[Stack] = &[Stack::One, Stack::Three];
+const BUILT: &[Stack] = &[Stack::Built];
+
+const fn target(step: &'static str, peer: Who, stacks: &'static [Stack], is_far: bool, at_most: Option<f64>) -> Target {
     Target {
         step,
-        ours,
+        ours: Who::Ours,
         peer,
+        stacks,
         is_far,
         at_most,
     }
 }
 
+/// The same with the shipped profile.
+const fn shipped(target: Target) -> Target {
+    Target {
+        ours: Who::OursRunning,
+        ..target
+    }
+}
+
 const TARGETS: &[Target] = &[
-    target("create", Who::Ours, Who::Best, false, Some(1.15)),
-    target("create", Who::Ours, Who::Usual, false, Some(0.6)),
-    target("destroy", Who::Ours, Who::Best, false, Some(1.25)),
-    target("create", Who::Ours, Who::Best, true, Some(1.0)),
-    target("create", Who::Ours, Who::Usual, true, None),
-    target("destroy", Who::Ours, Who::Best, true, None),
-    target("create", Who::OursRunning, Who::Best, false, None),
-    target("create", Who::OursRunning, Who::Usual, false, None),
-    target("create", Who::OursRunning, Who::Best, true, None),
+    target("create", Who::Best, PLAIN, false, Some(1.15)),
+    target("create", Who::Usual, PLAIN, false, Some(0.6)),
+    target("destroy", Who::Best, PLAIN, false, Some(1.25)),
+    target("create", Who::Best, PLAIN, true, Some(1.0)),
+    target("create", Who::Usual, PLAIN, true, None),
+    target("destroy", Who::Best, PLAIN, true, None),
+    target("create", Who::Best, BUILT, false, Some(1.15)),
+    target("create", Who::Usual, BUILT, false, None),
+    target("destroy", Who::Best, BUILT, false, Some(1.25)),
+    shipped(target("create", Who::Best, BUILT, false, None)),
+    shipped(target("create", Who::Usual, BUILT, false, None)),
 ];
 
 type Pick = fn(&Row) -> (&super::figures::Figures, &super::compose::Traffic);
