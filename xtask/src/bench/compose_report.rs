@@ -43,7 +43,8 @@ impl Measured {
              one that does not count. The peers are `bench/peers/compose-best.sh` (one connection: tar, `up -d --wait`) and \
              `bench/peers/compose-usual.sh` (rsync and a connection for each step). Those wait until health checks pass, and \
              so does ours, with `bench/profile.compose-healthy.yaml`; the shipped profile is ready when everything runs. The \
-             scripts' destroy is `down -v` and the removal of the folder, with nothing proven. Far: a proxy adds {} ms each \
+             scripts' destroy is `down -v` and the removal of the folder, with nothing proven and the built image left; ours \
+             removes that, too. Far: a proxy adds {} ms each \
              way. Milliseconds. Round trips are changes from client to host and back within a connection, as the proxy sees \
              them.\n",
             self.runs,

@@ -9,4 +9,5 @@
 mod compared;
 mod hostile;
 mod ordinary;
+mod running;
 mod support;

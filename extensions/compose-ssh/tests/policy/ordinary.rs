@@ -8,7 +8,7 @@ use extension_compose_ssh::policy::{Project, reconstruct};
 
 use super::support::{ID, project, read, request};
 
-fn corpus() -> Vec<(String, String)> {
+pub(super) fn corpus() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/ordinary");
     let mut files: Vec<(String, String)> = std::fs::read_dir(folder)
         .expect("the corpus")
