@@ -54,12 +54,22 @@ fn every_payload_is_one_argument_there_or_refused_here() {
     let state = tempfile::tempdir().expect("a directory");
     let machine = machine(&host, &state);
     let before = host.sh("ls /tmp").expect("a look");
-    // One command line is at most so long; each goes on its own way.
-    let words: Vec<Vec<u8>> = sandboxer_testbed::payloads::payloads("/tmp/injected")
-        .into_iter()
-        .filter(|word| !word.contains(&0))
-        .collect();
-    for part in words.chunks(100) {
+    // One command line holds 128 KiB at most, quoted and with the program itself.
+    const MOST: usize = 120 * 1024;
+    let quoted = |word: &[u8]| sandboxer_host::quote::shell(word).map_or(usize::MAX, |quoted| quoted.len() + 1);
+    let mut parts: Vec<(usize, Vec<Vec<u8>>)> = Vec::new();
+    let words = sandboxer_testbed::payloads::payloads("/tmp/injected");
+    for word in words.into_iter().filter(|word| !word.contains(&0)) {
+        let size = quoted(&word);
+        match parts.last_mut() {
+            Some((length, part)) if *length + size <= MOST => {
+                *length += size;
+                part.push(word);
+            }
+            _ => parts.push((size, vec![word])),
+        }
+    }
+    for (size, part) in parts {
         let (mut stdout, their_stdout) = std::io::pipe().expect("a pipe");
         let nowhere = || {
             std::fs::File::options()
@@ -79,7 +89,13 @@ fn every_payload_is_one_argument_there_or_refused_here() {
             stdout.read_to_end(&mut all).map(|_| all)
         });
         let echo = program("printf '%s\\0' \"$@\"", Duration::from_secs(30));
-        let mut attached = machine.attach(&echo, part, io).expect("it starts");
+        let attached = machine.attach(&echo, &part, io);
+        if size > MOST {
+            let error = attached.err().expect("it is too long");
+            assert_eq!(error.kind, MachineErrorKind::Start, "{error:?}");
+            continue;
+        }
+        let mut attached = attached.expect("it starts");
         assert_eq!(runtime().block_on(attached.wait()), Ok(0));
         drop(attached);
         let expected: Vec<u8> = part.iter().flat_map(|word| word.iter().copied().chain([0])).collect();

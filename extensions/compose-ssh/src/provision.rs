@@ -162,7 +162,7 @@ pub(crate) async fn provision(
             talk.send(format!("{what} {}\n{text}", text.len()).as_bytes()).await?;
         }
     }
-    let builds = builds(&stack, &prepared, call, request)?;
+    let builds = builds(&stack, &prepared, call, request, for_podman.is_some())?;
     if !builds.is_empty() {
         talk.send(format!("builds {}\n", builds.len()).as_bytes()).await?;
         talk.send(&builds).await?;
@@ -374,6 +374,7 @@ fn builds(
     prepared: &Prepared,
     call: &Call,
     request: &ProvisionRequest,
+    is_podman: bool,
 ) -> Result<Vec<u8>, ExtensionError> {
     let mut script = Vec::new();
     for (number, path) in stack.copies.iter().enumerate() {
@@ -386,6 +387,10 @@ fn builds(
     }
     for build in &stack.builds {
         let mut words: Vec<String> = vec!["-t".to_owned(), build.tag.clone(), "--force-rm".to_owned()];
+        // Containers of its steps carry no label; by this they are known.
+        if !is_podman {
+            words.extend(["--add-host".to_owned(), format!("{}:127.0.0.1", request.sandbox_id)]);
+        }
         // A build that could reach the world would be the way out that the services do not have.
         if prepared.leaves != Leaves::Anything {
             words.push("--network=none".to_owned());

@@ -118,20 +118,34 @@ part() {
 # there is not built again: its context may have been written to by now.
 build() {
     if has_image "$1"; then return 0; fi
+    # What an earlier try left is forgotten before its words are.
+    forget_layers
     shift
     (
         cd "$BASE/$ID" || exit 1
         DOCKER_BUILDKIT=0 "$ENGINE" build "$@" </dev/null
-    ) >"$STATE/build.log" 2>&1 || {
+    ) >>"$STATE/build.log" 2>&1 || {
         forget_layers
         engine_failed "building an image failed" "$STATE/build.log"
     }
+    # Nothing of it is without a name, so nothing is to be forgotten.
+    : >"$STATE/build.log"
 }
 
-# A build that did not come to its end leaves layers that nobody named: each is removed that has no name.
+# Ids in the words of builds that did not come to their end: containers that ran a step, or layers.
+words_of_build() { [ ! -s "$STATE/build.log" ] || sed -n "s/^ ---> $1\([0-9a-f]\{12\}\)\$/\1/p" "$STATE/build.log"; }
+
+# Whether a container is a step of a build of this sandbox: what a build prints is anybody's, but each of its containers
+# knows the sandbox's name as a host.
+is_own_step() { "$ENGINE" inspect -f '{{.HostConfig.ExtraHosts}}' "$1" 2>/dev/null | grep -q "$ID"; }
+
+# A build that did not come to its end leaves containers and layers that nobody named and that carry no label. Layers that
+# have a name are not ours to remove.
 forget_layers() {
-    [ -s "$STATE/build.log" ] || return 0
-    for _layer in $(sed -n 's/^ ---> \([0-9a-f]\{12\}\)$/\1/p' "$STATE/build.log"); do
+    for _container in $(words_of_build 'Running in '); do
+        is_own_step "$_container" && "$ENGINE" rm -f -v "$_container"
+    done >/dev/null 2>&1
+    for _layer in $(words_of_build ''); do
         [ "$("$ENGINE" image inspect -f '{{len .RepoTags}}' "$_layer" 2>/dev/null)" = 0 ] && "$ENGINE" rmi "$_layer"
     done >/dev/null 2>&1
 }
@@ -157,6 +171,13 @@ SETTLING=250
 # Removes everything, in rounds, until a whole round finds nothing; and nothing comes any more, where somebody was ended in
 # the middle of making it.
 remove() {
+    forget_layers
+    for _container in $(words_of_build 'Running in '); do
+        if is_own_step "$_container"; then
+            item container "$_container" true present "a step of a build"
+            return 1
+        fi
+    done
     _round=0
     _quiet=$(uptime_cs)
     while :; do
