@@ -91,7 +91,9 @@ fn every_payload_is_one_argument_there_or_refused_here() {
         let echo = program("printf '%s\\0' \"$@\"", Duration::from_secs(30));
         let attached = machine.attach(&echo, &part, io);
         if size > MOST {
-            let error = attached.err().expect("it is too long");
+            let Err(error) = attached else {
+                panic!("{size} bytes are too long for a command line");
+            };
             assert_eq!(error.kind, MachineErrorKind::Start, "{error:?}");
             continue;
         }

@@ -10,7 +10,7 @@ use crate::plan::{Compose, Plan};
 use crate::skip::Unavailable;
 use crate::wait;
 
-const AGAIN_WITHIN: Duration = Duration::from_secs(30);
+const AGAIN_WITHIN: Duration = Duration::from_secs(60);
 
 impl Host {
     /// Kills the Docker engine with SIGKILL: it, and the containerd it started. What runs in containers goes on, as on
