@@ -87,14 +87,6 @@ mod tests {
         Machine::at(&HostAddress::Local, &Arc::new(settings))
     }
 
-    fn read(text: &str) -> Reply {
-        let mut reply = Reply::default();
-        for line in text.lines() {
-            reply.take(line);
-        }
-        reply
-    }
-
     #[test]
     fn a_receipt_that_breaks_off_proves_nothing() {
         for text in [
@@ -102,7 +94,7 @@ mod tests {
             "ended deadline",
             "item container - false absent\nitem network a true absent",
         ] {
-            let failure = removal(read(text), &here()).expect_err(text);
+            let failure = removal(Reply::of(text), &here()).expect_err(text);
             assert_eq!(failure.kind, ErrorKind::Timeout, "{text}");
         }
     }
@@ -111,7 +103,7 @@ mod tests {
     fn a_receipt_that_names_what_is_left_counts_though_it_broke_off() {
         for left in ["present", "unknown", "what"] {
             let text = format!("item container - false absent\nitem network a true {left} in use");
-            let removal = removal(read(&text), &here()).expect("a receipt");
+            let removal = removal(Reply::of(&text), &here()).expect("a receipt");
             assert_ne!(removal.report.verified, Presence::Absent, "{left}");
             assert_eq!(removal.report.items.len(), 2);
         }
@@ -119,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_whole_receipt_says_how_it_ended() {
-        let removal = |text| removal(read(text), &here()).expect("a receipt");
+        let removal = |text| removal(Reply::of(text), &here()).expect("a receipt");
         let by_us = removal("item directory /x true absent\nremoved removed");
         assert_eq!((by_us.ended, by_us.report.verified), (None, Presence::Absent));
         let by_guard = removal("ended deadline\nitem directory /x false absent\nremoved removed");
@@ -137,9 +129,9 @@ mod tests {
 
     #[test]
     fn a_deadline_is_moved_when_the_guard_says_so() {
-        assert!(deadline_moved(&read("guard 60"), &here()).is_ok());
+        assert!(deadline_moved(&Reply::of("guard 60"), &here()).is_ok());
         for text in ["", "guard alive", "guard soon"] {
-            let failure = deadline_moved(&read(text), &here()).expect_err(text);
+            let failure = deadline_moved(&Reply::of(text), &here()).expect_err(text);
             assert_eq!(failure.kind, ErrorKind::Timeout, "{text}");
         }
     }

@@ -15,10 +15,7 @@ use crate::machine::{Machine, Program};
 /// The machine could not be reached, or the program said that it failed.
 pub async fn ask(machine: &Machine, program: Program, stdin: Vec<u8>) -> Result<Reply, ExtensionError> {
     let output = machine.run(program, stdin).await?;
-    let mut reply = Reply::default();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        reply.take(line);
-    }
+    let reply = Reply::of(&String::from_utf8_lossy(&output.stdout));
     match reply.failure() {
         Some(failure) => Err(failure),
         None => Ok(reply),
@@ -86,6 +83,15 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// A whole answer, line by line.
+    pub fn of(text: &str) -> Reply {
+        let mut reply = Reply::default();
+        for line in text.lines() {
+            reply.take(line);
+        }
+        reply
+    }
+
     /// Takes one line. Returns whether it was `go`: the program waits for us.
     pub fn take(&mut self, line: &str) -> bool {
         let (key, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -191,23 +197,15 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Reply {
-        let mut reply = Reply::default();
-        for line in text.lines() {
-            reply.take(line);
-        }
-        reply
-    }
-
     #[test]
     fn an_answer_without_its_last_word_is_not_complete() {
-        assert!(!read("engine docker v2\nsubnet 10.64.0.0").complete);
-        assert!(read("item container - false absent\nremoved removed").complete);
+        assert!(!Reply::of("engine docker v2\nsubnet 10.64.0.0").complete);
+        assert!(Reply::of("item container - false absent\nremoved removed").complete);
     }
 
     #[test]
     fn what_is_not_understood_is_unknown_never_good() {
-        let reply = read(
+        let reply = Reply::of(
             "probe web public 1.2.3.4:5 what\nitem network a true gone x\nguard soon\nsubnet 300.1.1.1\nfail odd \u{1b}[31mno",
         );
         assert!(reply.probes[0].reached);
@@ -219,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_receipt_keeps_why() {
-        let reply = read("item directory /tmp/x/sbx-1 true present rm: cannot remove");
+        let reply = Reply::of("item directory /tmp/x/sbx-1 true present rm: cannot remove");
         assert_eq!(reply.items[0].detail, "rm: cannot remove");
         assert!(reply.items[0].found);
     }

@@ -106,15 +106,7 @@ fn a_certificate_is_signed_on_demand_kept_and_renewed() {
     let config = lab.world.write("ssh_config", config);
     let repository = lab.repository_of("one", SINGLE);
     let repo = format!("repo={}", repository.display());
-    let create = [
-        "create",
-        "--profile",
-        "profile.compose-e2e",
-        "--input",
-        &repo,
-        "--host",
-        lab.host.alias(),
-    ];
+    let create = lab.create_words(&repo);
     let with = |words: &[&str], command: &str| {
         lab.world.run_with(
             words,

@@ -101,15 +101,7 @@ fn a_host_that_nobody_vouched_for_is_refused_with_what_to_do() {
     let text = config.replace(known.to_str().expect("a path"), nobody.to_str().expect("a path"));
     let file = lab.world.write("ssh_config", text);
     let repo = format!("repo={}", repository.display());
-    let words = [
-        "create",
-        "--profile",
-        "profile.compose-e2e",
-        "--input",
-        &repo,
-        "--host",
-        lab.host.alias(),
-    ];
+    let words = lab.create_words(&repo);
     let refused = lab
         .world
         .run_with(&words, &[("SANDBOXER_SSH_CONFIG", file.to_str().expect("a path"))]);

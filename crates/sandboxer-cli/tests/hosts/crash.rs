@@ -9,15 +9,7 @@ fn a_command_that_is_killed_anywhere_leaves_nothing() {
     let lab = or_skip!("killed on a host", Lab::start(Plan::new()));
     let repository = lab.repository_of("one", SINGLE);
     let repo = format!("repo={}", repository.display());
-    let create = [
-        "create",
-        "--profile",
-        "profile.compose-e2e",
-        "--input",
-        &repo,
-        "--host",
-        lab.host.alias(),
-    ];
+    let create = lab.create_words(&repo);
     for step in ["place", "provision", "wait_ready", "publish"] {
         for moment in ["before_effect", "after_effect", "after_commit"] {
             let at = format!("create.{step}.{moment}");

@@ -82,18 +82,24 @@ impl Lab {
         self.world.work.join(name)
     }
 
-    /// `create` of a stack on the host.
-    pub(crate) fn create(&self, repository: &Path, more: &[&str]) -> Answer {
-        let repo = format!("repo={}", repository.display());
-        let words = [
+    /// The words of a `create` on the host; `repo` is the whole input, `repo=` and the folder.
+    pub(crate) fn create_words<'w>(&'w self, repo: &'w str) -> [&'w str; 7] {
+        let host = self.host.alias();
+        [
             "create",
             "--profile",
             "profile.compose-e2e",
             "--input",
-            &repo,
+            repo,
             "--host",
-            self.host.alias(),
-        ];
+            host,
+        ]
+    }
+
+    /// `create` of a stack on the host.
+    pub(crate) fn create(&self, repository: &Path, more: &[&str]) -> Answer {
+        let repo = format!("repo={}", repository.display());
+        let words = self.create_words(&repo);
         self.run(&[&words, more].concat())
     }
 

@@ -119,16 +119,7 @@ fn strike(lab: &Lab, case: &Case, number: u32) -> Duration {
     std::fs::write(repository.join("Dockerfile"), dockerfile).expect("a file");
     std::fs::write(repository.join("noise"), vec![number.to_le_bytes()[0]; 8_000_000]).expect("a file");
     let repo = format!("repo={}", repository.display());
-    let host = lab.host.alias();
-    let create = [
-        "create",
-        "--profile",
-        "profile.compose-e2e",
-        "--input",
-        &repo,
-        "--host",
-        host,
-    ];
+    let create = lab.create_words(&repo);
     let mut child = if case.is_removal {
         let created = lab.created(&repository, &[]);
         lab.command(&["destroy", &id(&created)])
