@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use sandboxer_host::{Machine, Program};
 
-/// Looks for a container that runs. Words: ENGINE PROJECT SERVICE.
-const TEXT: &str = r#"engine=$1 project=$2 service=$3
+/// Looks for a container that runs and is not about to go: an engine learns of a container's death later than a command in
+/// it, but a removal is written down before it begins. Words: ENGINE PROJECT SERVICE STATE.
+const TEXT: &str = r#"engine=$1 project=$2 service=$3 state=$4
+if ! [ -d "$state" ] || [ -e "$state/expired" ] || grep -qs ' teardown$' "$state/running"; then echo gone; exit 0; fi
 id=$("$engine" ps -q --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$service") || exit 1
 [ -n "$id" ] || echo gone"#;
 /// How long the host may take for that.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// What our program on the host says when there is no container, and what the engine says when the container was
-/// killed with the command in it. Commands end with these by themselves as well.
-const DOUBTFUL: [i32; 2] = [125, 137];
+/// What our program on the host says when there is no container, what the engine says when the container dies while the
+/// command starts in it, and when it was killed with the command in it. Commands end with these by themselves as well.
+const DOUBTFUL: [i32; 3] = [125, 126, 137];
 
 /// What is asked of the host about one command.
 pub(crate) struct Ending {
@@ -22,15 +24,16 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// Of a command in a service: the engine, the project and the service.
-    pub(crate) fn new(machine: &Machine, engine: &str, project: &str, service: &str) -> Ending {
+    /// Of a command in a service: the engine, the project, the service, and where the host keeps what it knows of the
+    /// sandbox.
+    pub(crate) fn new(machine: &Machine, engine: &str, project: &str, service: &str, state: &str) -> Ending {
         Ending {
             machine: machine.clone(),
-            words: [engine, project, service].map(str::to_owned).to_vec(),
+            words: [engine, project, service, state].map(str::to_owned).to_vec(),
         }
     }
 
-    /// ENGINE PROJECT SERVICE.
+    /// ENGINE PROJECT SERVICE STATE.
     pub(crate) fn words(&self) -> Vec<String> {
         self.words.clone()
     }

@@ -18,10 +18,10 @@ use crate::environment::Variables;
 use crate::plan::Plan;
 use crate::program::program;
 
-/// Finds the service's container and runs the engine's exec in it. Words: ENGINE PROJECT SERVICE VARIABLES COUNT, then COUNT
-/// options of the engine, then the command. What an engine says of a command whose container went away differs, so that is
+/// Finds the service's container and runs the engine's exec in it. Words: ENGINE PROJECT SERVICE STATE VARIABLES COUNT, then
+/// COUNT options of the engine, then the command. What an engine says of a command whose container went away differs, so that is
 /// looked at and told as 125.
-const TEXT: &str = r#"engine=$1 project=$2 service=$3 variables=$4 count=$5; shift 5
+const TEXT: &str = r#"engine=$1 project=$2 service=$3 variables=$5 count=$6; shift 6
 [ "$variables" = - ] || { exec 3<"$variables" || exit 125; rm -f "$variables"; }
 id=$("$engine" ps -q --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$service" | head -n 1)
 [ -n "$id" ] || { echo "sandboxer: no container of the service $service runs" >&2; exit 125; }
@@ -104,7 +104,8 @@ pub(crate) async fn start(
             .await?;
         options.push(b"--env-file=/dev/fd/3".to_vec());
     }
-    let ending = Ending::new(machine, engine, &plan.project, service);
+    let state = format!("{base_dir}/.sbx/{}", target.sandbox_id);
+    let ending = Ending::new(machine, engine, &plan.project, service, &state);
     let mut words = ending.words();
     words.extend([file, options.len().to_string()]);
     let program = Program {

@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Only this stage: workspace, rootless, weakened or doc.
     #[arg(long, value_name = "STAGE")]
     only: Option<String>,
+    /// With `--only workspace`: only tests whose name holds one of these.
+    #[arg(last = true, value_name = "NAME", requires = "only")]
+    names: Vec<String>,
 }
 
 /// What the stages share.
@@ -50,6 +53,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
     {
         return Err(format!("no stage `{only}`; there are: {}", STAGES.join(", ")));
     }
+    if !options.names.is_empty() && options.only.as_deref() != Some("workspace") {
+        return Err("names of tests go with `--only workspace`".into());
+    }
     let wanted = |stage: &str| options.only.as_deref().is_none_or(|only| only == stage);
 
     let missing = bring_up(Need::Test);
@@ -70,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut left_on_hosts = Vec::new();
     if wanted("workspace") {
         let hosts = hosts::Hosts::start(&run.testbed);
-        let stage = workspace_stage(&run);
+        let stage = workspace_stage(&run, &options.names);
         left_on_hosts = hosts.down();
         let (tally, names) = stage?;
         total += tally;
@@ -136,7 +142,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 /// Unit and integration tests of every crate, as the user who called. Returns the checks that skipped themselves.
-fn workspace_stage(run: &Run) -> Outcome<(Tally, BTreeSet<String>)> {
+fn workspace_stage(run: &Run, names: &[String]) -> Outcome<(Tally, BTreeSet<String>)> {
     eprintln!("── workspace");
     let mut cargo = workspace::cargo();
     if process::is_installed("cargo-nextest") {
@@ -161,7 +167,11 @@ fn workspace_stage(run: &Run) -> Outcome<(Tally, BTreeSet<String>)> {
             "--locked",
             "--no-fail-fast",
         ]);
+        if !names.is_empty() {
+            cargo.arg("--");
+        }
     }
+    cargo.args(names);
     run.environment(&mut cargo);
     let (mut tally, success) = run.supervisor.tests(&mut cargo)?;
     if !success && tally.failed == 0 {

@@ -1,6 +1,8 @@
 //! Machines that fail in ways of their own: the engine is dead, a transfer breaks off, the disk is full. A call comes back,
 //! and when the machine is well again nothing is left.
 
+use std::time::Duration;
+
 use sandboxer_testbed::{Plan, Proxy, or_skip};
 
 use crate::lab::{Lab, SINGLE, id};
@@ -42,6 +44,61 @@ fn absence_is_not_claimed_while_the_engine_is_dead() {
     );
     lab.host.start_dockerd().expect("it comes back");
     converges(&lab);
+    lab.host.down();
+}
+
+/// An engine says "cannot be executed" of a command whose container dies under it, and still lists the container.
+#[test]
+fn what_an_engine_says_of_a_command_during_a_removal_is_not_its_code() {
+    let lab = or_skip!("a command during a removal", Lab::start(Plan::new()));
+    let repository = lab.repository_of("one", SINGLE);
+    let id_ = id(&lab.created(&repository, &[]));
+    let code = |code: &str| lab.inside(&id_, "one", &["sh", "-c", &format!("exit {code}")]).code;
+    assert_eq!([code("126"), code("7")], [126, 7]);
+    let mark = format!("/tmp/sandboxer/.sbx/{id_}/running");
+    let marked = lab
+        .host
+        .over_ssh(&format!("echo 4194305 1 teardown >{mark}"))
+        .expect("ssh");
+    assert!(marked.is_success(), "{marked:?}");
+    assert_eq!(
+        [code("126"), code("7")],
+        [137, 7],
+        "137 is what a command that went with its sandbox comes to"
+    );
+    lab.destroy(&id_);
+    lab.nothing_is_left();
+    lab.host.down();
+}
+
+#[test]
+fn a_build_cannot_name_somebody_elses_layer_as_its_own() {
+    let lab = or_skip!("a lying build", Lab::start(Plan::new()));
+    let built = lab
+        .host
+        .over_ssh("printf 'FROM busybox:stable\nENV somebody=else\n' | DOCKER_BUILDKIT=0 docker build -q -");
+    let built = built.expect("ssh").stdout;
+    let layer = built.trim().trim_start_matches("sha256:").get(..12).expect("an id");
+    let repository = lab.repository_of("lying", "services:\n  one:\n    build: .\n");
+    lab.world.write(
+        "lying/Dockerfile",
+        format!("FROM busybox:stable\nENV its=own\nRUN echo ' ---> {layer}' && echo it ran && exit 1\n"),
+    );
+    let created = lab.create(&repository, &[]);
+    assert_ne!(created.code, 0, "{created:?}");
+    for one in alive(&lab) {
+        lab.destroy(&one);
+    }
+    let images = lab.host.over_ssh("docker images -aq").expect("ssh").stdout;
+    assert!(images.contains(layer), "{layer} of somebody else is gone: {images}");
+    let unnamed = lab
+        .host
+        .over_ssh("docker images -q -f dangling=true")
+        .expect("ssh")
+        .stdout;
+    assert_eq!(unnamed.trim(), layer, "a layer of the broken build is left");
+    let left = lab.leftovers(Duration::from_secs(10));
+    assert!(left.iter().all(|line| line.contains(layer)), "{left:#?}");
     lab.host.down();
 }
 

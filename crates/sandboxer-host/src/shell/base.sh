@@ -136,8 +136,11 @@ fence() {
 INTERRUPTED=
 stop_running() {
     [ -s "$STATE/running" ] || return 0
-    read -r _group _start _ <"$STATE/running"
+    read -r _group _start _verb <"$STATE/running"
     [ "$_group" != "$GROUP" ] || return 0
+    # Half a line, from a disk that was full, names nobody: it was written before anything was done.
+    case $_group in 0 | 1 | *[!0-9]*) _verb= ;; esac
+    [ -n "$_verb" ] || { rm -f "$STATE/running"; return 0; }
     _now=$(start_of "$_group") || _now=
     # A leader that started at another time is somebody else's: the group is long gone.
     if [ -z "$_now" ] || [ "$_now" = "$_start" ]; then kill -KILL "-$_group" 2>/dev/null && INTERRUPTED=yes; fi

@@ -120,6 +120,10 @@ build() {
     if has_image "$1"; then return 0; fi
     # What an earlier try left is forgotten before its words are.
     forget_layers
+    if ! [ -e "$STATE/images" ]; then
+        "$ENGINE" images -aq >"$STATE/images.new" 2>>"$STATE/build.log" && mv "$STATE/images.new" "$STATE/images" ||
+            engine_failed "cannot list images" "$STATE/build.log"
+    fi
     shift
     (
         cd "$BASE/$ID" || exit 1
@@ -140,13 +144,15 @@ words_of_build() { [ ! -s "$STATE/build.log" ] || sed -n "s/^ ---> $1\([0-9a-f]\
 is_own_step() { "$ENGINE" inspect -f '{{.HostConfig.ExtraHosts}}' "$1" 2>/dev/null | grep -q "$ID"; }
 
 # A build that did not come to its end leaves containers and layers that nobody named and that carry no label. Layers that
-# have a name are not ours to remove.
+# have a name, or that were there before our first build, are not ours to remove.
 forget_layers() {
     for _container in $(words_of_build 'Running in '); do
         is_own_step "$_container" && "$ENGINE" rm -f -v "$_container"
     done >/dev/null 2>&1
     for _layer in $(words_of_build ''); do
-        [ "$("$ENGINE" image inspect -f '{{len .RepoTags}}' "$_layer" 2>/dev/null)" = 0 ] && "$ENGINE" rmi "$_layer"
+        ! grep -qsx "$_layer" "$STATE/images" &&
+            [ "$("$ENGINE" image inspect -f '{{len .RepoTags}}' "$_layer" 2>/dev/null)" = 0 ] &&
+            "$ENGINE" rmi "$_layer"
     done >/dev/null 2>&1
 }
 
