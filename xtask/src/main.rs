@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask check | test | generate | bench`.
+//! Developer tasks: `cargo xtask check | test | generate | bench | sim`.
 //!
 //! This program drives cargo, package managers and peers from outside; it is no part of the product, so it stands
 //! beside the ports and not behind them.
@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod generate;
 mod process;
+mod sim;
 mod test;
 mod workspace;
 
@@ -37,6 +38,8 @@ enum Task {
     Generate(generate::Options),
     /// Measure, with peers beside each figure in the same run.
     Bench(bench::Options),
+    /// Seeded schedules of operations, faults and crashes over a world of backends; every promise checked.
+    Sim(sim::Options),
     /// Times commands for `bench` inside another mount namespace.
     #[command(name = "__timer", hide = true)]
     Timer,
@@ -48,6 +51,7 @@ fn main() -> std::process::ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Generate(options) => generate::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::Timer => bench::timer::serve(),
     };
     match outcome {

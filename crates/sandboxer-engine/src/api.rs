@@ -46,8 +46,12 @@ pub struct CreateRequest {
     pub labels: BTreeMap<String, String>,
     /// Where relative paths start, absolute.
     pub working_dir: std::path::PathBuf,
-    /// What becomes of a creation whose caller died before it was told the id.
+    /// What becomes of a creation whose caller died before it was told the id. One with an idempotency key is finished: its
+    /// caller can ask again.
     pub if_abandoned: IfAbandoned,
+    /// The same key with the same request comes to the same sandbox, however often it is asked for; 1 to 255 visible ASCII
+    /// characters, for each project apart.
+    pub idempotency_key: Option<String>,
 }
 
 /// What becomes of a creation whose caller died.

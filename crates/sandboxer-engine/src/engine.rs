@@ -20,7 +20,7 @@ use crate::api::{
 };
 use crate::cancel::Cancel;
 use crate::catalog::Catalog;
-use crate::faults::Faults;
+use crate::faults::{Faults, Safeguard};
 
 /// Everything the engine reaches the world through.
 pub struct Ports {
@@ -102,6 +102,11 @@ impl Engine {
     pub fn with_faults(mut self, faults: Arc<dyn Faults>) -> Engine {
         self.faults = Some(faults);
         self
+    }
+
+    /// Whether a test switched this safeguard off.
+    pub(crate) fn is_off(&self, safeguard: Safeguard) -> bool {
+        self.faults.as_ref().is_some_and(|faults| faults.is_off(safeguard))
     }
 
     /// The name of this process as an owner of leases.

@@ -7,6 +7,64 @@ use sandboxer_model::operation::OperationKind;
 pub trait Faults: Send + Sync {
     /// What happens at this boundary.
     fn at(&self, point: &Point<'_>) -> Fault;
+
+    /// Whether a safeguard is switched off, to show that its absence is noticed.
+    fn is_off(&self, _safeguard: Safeguard) -> bool {
+        false
+    }
+}
+
+/// What keeps a promise. Each can be switched off by a test, and some test must then fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Safeguard {
+    /// The intent is stored before the effect.
+    IntentFirst,
+    /// A creation that fails is undone.
+    Undo,
+    /// Each operation runs under an epoch of its own.
+    Epoch,
+    /// A save that finds a row changed by somebody else is refused.
+    Fence,
+    /// An operation is taken over only if its owner is dead.
+    Lease,
+    /// What dead processes left is taken up.
+    Recovery,
+    /// An error of a removal is no absence.
+    ErrorIsNotAbsence,
+    /// Not knowing is no absence.
+    UnknownIsNotAbsence,
+    /// The deadline is the one on record, not the one it was made with.
+    StoredDeadline,
+    /// The guard moves before a later deadline is acknowledged.
+    GuardFirst,
+    /// Nothing is swept on the strength of one look.
+    SecondLook,
+    /// What a sandbox held of a host is given back when it is gone.
+    Release,
+    /// Each change of state is told in the same transaction.
+    Told,
+    /// Each end has a reason.
+    Reason,
+}
+
+impl Safeguard {
+    /// All of them.
+    pub const ALL: &[Safeguard] = &[
+        Safeguard::IntentFirst,
+        Safeguard::Undo,
+        Safeguard::Epoch,
+        Safeguard::Fence,
+        Safeguard::Lease,
+        Safeguard::Recovery,
+        Safeguard::ErrorIsNotAbsence,
+        Safeguard::UnknownIsNotAbsence,
+        Safeguard::StoredDeadline,
+        Safeguard::GuardFirst,
+        Safeguard::SecondLook,
+        Safeguard::Release,
+        Safeguard::Told,
+        Safeguard::Reason,
+    ];
 }
 
 /// One boundary of one step.

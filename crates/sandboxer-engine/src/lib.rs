@@ -9,6 +9,7 @@
 //! | `route` | which backend, and why the others lost |
 //! | `host` | registered hosts, looking at them, what is left over there |
 //! | `reconcile` | recovery of what dead processes left, comparison with the world |
+//! | `lifetime` | what time it is for a sandbox, whatever the calendar says |
 //! | `query` | reading: get, list, wait, explain, labels, events |
 //! | [`catalog`] | profiles and manifests in layers |
 //! | [`schema`] | JSON Schemas of what is shown |
@@ -22,6 +23,7 @@ mod engine;
 mod error;
 pub mod faults;
 mod host;
+mod lifetime;
 pub mod operation;
 mod prepare;
 mod query;

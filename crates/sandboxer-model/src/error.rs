@@ -23,6 +23,8 @@ pub enum ErrorCode {
     Ambiguous,
     /// The sandbox is in a state that does not allow it.
     WrongState,
+    /// An idempotency key was used for another request.
+    KeyConflict,
     /// Somebody else is working on it.
     Busy,
     /// A newer owner took over; this process may not write any more.
@@ -63,6 +65,7 @@ pub const ERROR_CODES: &[ErrorCode] = &[
     ErrorCode::NotFound,
     ErrorCode::Ambiguous,
     ErrorCode::WrongState,
+    ErrorCode::KeyConflict,
     ErrorCode::Busy,
     ErrorCode::Fenced,
     ErrorCode::CannotEnforce,
@@ -91,6 +94,7 @@ impl ErrorCode {
             ErrorCode::NotFound => "not_found",
             ErrorCode::Ambiguous => "ambiguous",
             ErrorCode::WrongState => "wrong_state",
+            ErrorCode::KeyConflict => "key_conflict",
             ErrorCode::Busy => "busy",
             ErrorCode::Fenced => "fenced",
             ErrorCode::CannotEnforce => "cannot_enforce",
@@ -114,7 +118,7 @@ impl ErrorCode {
         match self {
             ErrorCode::Internal => 1,
             ErrorCode::Usage => 2,
-            ErrorCode::InvalidProfile | ErrorCode::InvalidInput | ErrorCode::InvalidTtl => 3,
+            ErrorCode::InvalidProfile | ErrorCode::InvalidInput | ErrorCode::InvalidTtl | ErrorCode::KeyConflict => 3,
             ErrorCode::NotFound | ErrorCode::Ambiguous => 4,
             ErrorCode::WrongState | ErrorCode::Busy | ErrorCode::Fenced => 5,
             ErrorCode::CannotEnforce | ErrorCode::Unsupported | ErrorCode::NoRoute | ErrorCode::MissingPrerequisite => {

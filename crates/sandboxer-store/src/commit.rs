@@ -33,12 +33,37 @@ pub struct Change {
     pub events: Vec<NewEvent>,
     /// Figures of use.
     pub meters: Vec<MeterRow>,
+    /// What becomes of the sandbox's idempotency key.
+    pub key: KeyChange,
     /// What the commit must survive.
     pub durability: Durability,
 }
 
+/// What a change does about the idempotency key a sandbox was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum KeyChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is the sandbox's from now on.
+    Take(KeyRecord),
+    /// It is free again.
+    Release,
+}
+
+/// An idempotency key and the request it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The key, with whatever keeps callers apart.
+    pub key: String,
+    /// Digest of the request.
+    pub digest: String,
+}
+
 /// SQLite's extended code for a row that is there already.
 const CONSTRAINT_UNIQUE: i32 = 2067;
+/// The same where it is the primary key that is there.
+const CONSTRAINT_KEY: i32 = 1555;
 /// Attempts to get the write lock, each of which waits for the busy timeout.
 const LOCK_ATTEMPTS: u32 = 3;
 
@@ -61,6 +86,9 @@ impl Store {
                 Err(Failed::Fence) => return Err(self.why_fenced(&connection, record)),
                 Err(Failed::Store(error)) => return Err(error),
                 Err(Failed::Sqlite(error)) => match (sqlite_code(&error), self.classify(&error)) {
+                    (Some((CONSTRAINT_KEY, message)), _) if message.contains("idempotency") => {
+                        return Err(StoreError::KeyTaken);
+                    }
                     (Some((CONSTRAINT_UNIQUE, message)), _) if message.contains("scope") => {
                         return Err(StoreError::ScopeTaken(
                             record.facts.scope_key.clone().unwrap_or_default(),
@@ -98,6 +126,7 @@ impl Store {
             Some(stored) => self.update_sandbox(&transaction, record, stored, revision)?,
         }
         write_reservation(&transaction, record)?;
+        write_key(&transaction, record, &change.key)?;
         for operation in &change.operations {
             self.write_operation(&transaction, operation)?;
         }
@@ -119,10 +148,12 @@ impl Store {
         revision: i64,
     ) -> Result<(), Failed> {
         let sandbox = &record.sandbox;
+        let (boot, uptime) = deadline_uptime(record).unzip();
         transaction
             .prepare_cached(
                 "INSERT INTO sandbox (id, state, profile_id, project, extension_id, host, scope_key, deadline, epoch, \
-                 revision, created_at, record) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                 revision, created_at, record, boot, deadline_uptime) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             )?
             .execute(params![
                 sandbox.sandbox_id.as_str(),
@@ -137,6 +168,8 @@ impl Store {
                 revision,
                 sandbox.created_at.as_microsecond(),
                 self.json(record)?,
+                boot,
+                uptime,
             ])?;
         if let Some(frozen) = &change.frozen {
             transaction
@@ -154,10 +187,12 @@ impl Store {
         revision: i64,
     ) -> Result<(), Failed> {
         let sandbox = &record.sandbox;
+        let (boot, uptime) = deadline_uptime(record).unzip();
         let rows = transaction
             .prepare_cached(
                 "UPDATE sandbox SET state = $1, extension_id = $2, host = $3, scope_key = $4, deadline = $5, epoch = $6, \
-                 revision = $7, record = $8 WHERE id = $9 AND epoch = $10 AND revision = $11",
+                 revision = $7, record = $8, boot = $9, deadline_uptime = $10 \
+                 WHERE id = $11 AND epoch = $12 AND revision = $13",
             )?
             .execute(params![
                 sandbox.state.name(),
@@ -168,6 +203,8 @@ impl Store {
                 signed(sandbox.epoch.0),
                 revision,
                 self.json(record)?,
+                boot,
+                uptime,
                 sandbox.sandbox_id.as_str(),
                 signed(stored.epoch.0),
                 stored.revision,
@@ -315,6 +352,31 @@ impl From<StoreError> for Failed {
     }
 }
 
+fn write_key(transaction: &Transaction<'_>, record: &SandboxRecord, change: &KeyChange) -> Result<(), Failed> {
+    let sandbox = &record.sandbox;
+    match change {
+        KeyChange::Keep => {}
+        KeyChange::Take(taken) => {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO idempotency (key, digest, sandbox_id, created_at) VALUES ($1, $2, $3, $4)",
+                )?
+                .execute(params![
+                    taken.key,
+                    taken.digest,
+                    sandbox.sandbox_id.as_str(),
+                    sandbox.created_at.as_microsecond(),
+                ])?;
+        }
+        KeyChange::Release => {
+            transaction
+                .prepare_cached("DELETE FROM idempotency WHERE sandbox_id = $1")?
+                .execute([sandbox.sandbox_id.as_str()])?;
+        }
+    }
+    Ok(())
+}
+
 fn write_meter(transaction: &Transaction<'_>, sandbox: &SandboxId, meter: &MeterRow) -> Result<(), Failed> {
     transaction
         .prepare_cached(
@@ -340,6 +402,16 @@ fn deadline(record: &SandboxRecord) -> Option<i64> {
         .then_some(sandbox.expires_at)
         .flatten()
         .map(|at| at.as_microsecond())
+}
+
+/// The same as a start of the machine and its uptime then; `None` where that is not known.
+fn deadline_uptime(record: &SandboxRecord) -> Option<(&str, i64)> {
+    deadline(record)?;
+    let sandbox = &record.sandbox;
+    let ready = record.facts.ready_uptime.as_ref()?;
+    let lives = sandbox.expires_at?.duration_since(sandbox.ready_at?).as_micros();
+    let at = i128::try_from(ready.since.as_micros()).ok()?.checked_add(lives)?;
+    Some((ready.boot.as_str(), i64::try_from(at).ok()?))
 }
 
 pub(crate) fn signed(value: u64) -> i64 {

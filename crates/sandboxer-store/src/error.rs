@@ -50,6 +50,9 @@ pub enum StoreError {
     /// A live sandbox has this scope already; nothing was written.
     #[error("a live sandbox has the scope `{0}` already")]
     ScopeTaken(String),
+    /// Another sandbox was made with this idempotency key; nothing was written.
+    #[error("a sandbox was made with this idempotency key already")]
+    KeyTaken,
     /// The host has no room for it, or takes nothing new; nothing was written.
     #[error("no room on `{host}`: {why}")]
     NoRoom {
@@ -122,7 +125,7 @@ impl From<StoreError> for UserError {
                 .hint("choose another directory with --data-dir, or move that file away"),
             StoreError::Fenced(_) => UserError::new(ErrorCode::Fenced, message)
                 .hint("see what became of it with `sandboxer get`"),
-            StoreError::Stale(_) | StoreError::ScopeTaken(_) => {
+            StoreError::Stale(_) | StoreError::ScopeTaken(_) | StoreError::KeyTaken => {
                 UserError::new(ErrorCode::Busy, message).hint("try again")
             }
             StoreError::NoRoom { host, .. } => UserError::new(ErrorCode::Unavailable, message).hint(format!(

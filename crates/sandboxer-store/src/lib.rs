@@ -18,7 +18,7 @@ mod read;
 mod record;
 mod schema;
 
-pub use commit::{Change, Durability};
+pub use commit::{Change, Durability, KeyChange, KeyRecord};
 pub use error::StoreError;
 pub use open::Store;
 pub use read::{Due, SandboxFilter};

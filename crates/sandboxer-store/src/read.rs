@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{Params, Row, params, params_from_iter};
+use sandboxer_extension::port::Uptime;
 use sandboxer_model::event::Event;
 use sandboxer_model::id::{OperationId, SandboxId};
 use sandboxer_model::lifecycle::State;
@@ -130,6 +131,21 @@ impl Store {
         self.rows(&sql, params_from_iter(values), |row| self.read_sandbox(row))
     }
 
+    /// The digest of the request and the sandbox that an idempotency key stands for.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn key(&self, key: &str) -> Result<Option<(String, SandboxId)>, StoreError> {
+        let sql = "SELECT digest, sandbox_id FROM idempotency WHERE key = $1";
+        self.one(sql, [key], |row| {
+            let id = self.text(row, "sandbox_id")?;
+            let id = id
+                .parse()
+                .map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))?;
+            Ok((self.text(row, "digest")?, id))
+        })
+    }
+
     /// What never changes of a sandbox.
     ///
     /// # Errors
@@ -210,10 +226,16 @@ impl Store {
     /// Those of the file.
     pub async fn due(&self, me: &str, limit: u32) -> Result<Vec<Due>, StoreError> {
         let now = self.clock().now().as_microsecond();
+        let Uptime { boot, since } = self.clock().uptime();
+        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        // Nobody waits for two hours: whoever seems to saw a calendar that was set back since.
+        // The calendar decides only where the uptime cannot. (Parameters count by where they stand first.)
         let sql = "SELECT id, lease_owner, lease_until FROM operation WHERE is_open = 1 AND lease_owner <> $1 \
-                   AND (lease_owner <> '' OR lease_until <= $2) UNION ALL \
-                   SELECT id, NULL, deadline FROM sandbox WHERE state <> 'destroyed' AND deadline <= $2 LIMIT $3";
-        self.rows(sql, params![me, now, limit], |row| {
+                   AND (lease_owner <> '' OR lease_until <= $2 OR lease_until > $2 + 7200000000) UNION ALL \
+                   SELECT id, NULL, deadline FROM sandbox WHERE boot = $3 AND deadline_uptime <= $4 UNION ALL \
+                   SELECT id, NULL, deadline FROM sandbox WHERE state <> 'destroyed' AND deadline <= $2 \
+                   AND boot IS NOT $3 LIMIT $5";
+        self.rows(sql, params![me, now, boot, since, limit], |row| {
             let id = self.text(row, "id")?;
             Ok(match self.optional(row, "lease_owner")? {
                 Some(lease_owner) => Due::Operation {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use sandboxer_extension::port::Uptime;
 use sandboxer_model::id::{EventId, OperationId, SandboxId};
 use sandboxer_model::lifecycle::{Reason, State};
 use sandboxer_model::money::Quote;
@@ -84,6 +85,10 @@ pub struct Facts {
     /// How its host is reached, if that was a registered one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// How long this machine had been up when it became ready: a time to live is counted by this, not by a calendar that
+    /// somebody may set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_uptime: Option<Uptime>,
     /// What it holds of a host. Each commit makes the table of reservations agree with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation: Option<Reservation>,

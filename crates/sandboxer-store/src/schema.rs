@@ -3,7 +3,7 @@
 /// `SBXR`: marks a file as ours.
 pub(crate) const APPLICATION_ID: i64 = 0x5342_5852;
 /// Version of the tables this release reads and writes.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 4;
 /// The pragmas of every connection.
 ///
 /// `wal_autocheckpoint` is the number of pages of the log after which a commit folds it into the database. Low, since
@@ -12,7 +12,7 @@ pub(crate) const SET_UP: &str = "PRAGMA wal_autocheckpoint = 128; PRAGMA synchro
 
 /// What leads from each version to the next, beginning with nothing. A step that was released is never changed: tables are
 /// only added to, so that a command of the release before, still running, is not disturbed.
-pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS];
+pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME];
 
 /// Version 1. Times are microseconds since 1970.
 const RECORDS: &str = "
@@ -60,4 +60,20 @@ CREATE TABLE reservation (
     cpu_milli BIGINT NOT NULL, memory_mb BIGINT NOT NULL, disk_mb BIGINT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX reservation_host ON reservation (host);
+";
+
+/// Version 3: the idempotency keys that sandboxes were made with.
+const KEYS: &str = "
+CREATE TABLE idempotency (
+    key TEXT PRIMARY KEY, digest TEXT NOT NULL, sandbox_id TEXT NOT NULL REFERENCES sandbox (id),
+    created_at BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX idempotency_sandbox ON idempotency (sandbox_id);
+";
+
+/// Version 4: deadlines as uptimes of the machine, in microseconds since the start it is at: whatever the calendar says.
+const UPTIME: &str = "
+ALTER TABLE sandbox ADD COLUMN boot TEXT;
+ALTER TABLE sandbox ADD COLUMN deadline_uptime BIGINT;
+CREATE INDEX sandbox_uptime ON sandbox (boot, deadline_uptime) WHERE deadline_uptime IS NOT NULL;
 ";

@@ -86,10 +86,14 @@ impl Host {
             return Ok(());
         }
         let log = std::fs::read_to_string(self.file("/run/testbed/dockerd.log")).unwrap_or_default();
-        let tail: Vec<_> = log.lines().rev().take(5).collect();
+        // What a program of Go says first when it falls over says most; else its last words do.
+        let said: Vec<_> = match log.lines().position(|line| line.starts_with("panic:")) {
+            Some(start) => log.lines().skip(start).take(12).collect(),
+            None => log.lines().rev().take(5).collect(),
+        };
         Err(Unavailable::broken(
             "waiting for the Docker engine of a test host",
-            tail.join(" | "),
+            said.join(" | "),
         ))
     }
 }

@@ -1,11 +1,12 @@
 //! Time under the test's control.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sandboxer_extension::async_trait;
-use sandboxer_extension::port::Clock;
+use sandboxer_extension::port::{Clock, Uptime};
 use tokio::sync::Notify;
 
 /// A clock that moves only when a test says so, or when somebody sleeps.
@@ -18,6 +19,9 @@ struct State {
     now: Timestamp,
     monotonic: Duration,
     sleep: Sleep,
+    /// When those who wait want to be woken, each with a number of its own.
+    sleepers: BTreeSet<(Duration, u64)>,
+    next: u64,
 }
 
 /// What sleeping does.
@@ -39,6 +43,8 @@ impl TestClock {
             now: Timestamp::from_second(1_800_000_000).unwrap_or(Timestamp::UNIX_EPOCH),
             monotonic: Duration::from_secs(1000),
             sleep: Sleep::Jumps,
+            sleepers: BTreeSet::new(),
+            next: 0,
         };
         TestClock {
             state: Mutex::new(state),
@@ -70,6 +76,16 @@ impl TestClock {
         self.moved.notify_waiters();
     }
 
+    /// When the stopwatch shows what the first of those who wait waits for; `None`: nobody does.
+    pub fn next_sleeper(&self) -> Option<Duration> {
+        self.state().sleepers.first().map(|(target, _)| *target)
+    }
+
+    /// Time passes until the stopwatch shows this.
+    pub fn advance_to(&self, target: Duration) {
+        self.move_to(target);
+    }
+
     /// Time passes until the stopwatch shows `target`; nothing when it is past that.
     fn move_to(&self, target: Duration) {
         let mut state = self.state();
@@ -99,8 +115,16 @@ impl Clock for TestClock {
         self.state().monotonic
     }
 
+    fn uptime(&self) -> Uptime {
+        Uptime {
+            boot: "the only one".to_owned(),
+            since: self.monotonic(),
+        }
+    }
+
     async fn sleep(&self, duration: Duration) {
         let target = self.monotonic().saturating_add(duration);
+        let _sleeper = Sleeper::new(self, target);
         loop {
             let moved = self.moved.notified();
             tokio::pin!(moved);
@@ -124,6 +148,29 @@ impl Clock for TestClock {
                 }
             }
         }
+    }
+}
+
+/// Somebody who waits, for as long as this lives.
+struct Sleeper<'c> {
+    clock: &'c TestClock,
+    key: (Duration, u64),
+}
+
+impl<'c> Sleeper<'c> {
+    fn new(clock: &'c TestClock, target: Duration) -> Sleeper<'c> {
+        let mut state = clock.state();
+        let key = (target, state.next);
+        state.next += 1;
+        state.sleepers.insert(key);
+        drop(state);
+        Sleeper { clock, key }
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.clock.state().sleepers.remove(&self.key);
     }
 }
 

@@ -86,10 +86,16 @@ impl FakeExtension {
             parts: [DIRECTORY].into(),
             request: request.clone(),
             ready: false,
-            deadline: guarded.then(|| plus(self.world.clock().now(), request.ttl.as_signed())),
+            deadline: None,
+            guard: None,
             files: BTreeMap::new(),
             processes: Vec::new(),
         });
+        let clock = self.world.clock();
+        let deadline = guarded.then(|| plus(clock.now(), request.ttl.as_signed()));
+        if let Some(resource) = state.resources.last_mut() {
+            resource.keep(deadline, clock);
+        }
         self.note(&mut state, &request.sandbox_id, call.epoch, EffectKind::Made);
         Ok(())
     }
@@ -151,7 +157,11 @@ impl FakeExtension {
         };
         let found = position.is_some();
         if trouble.refuses_removal && found {
-            let left = item(PROCESS, true, Presence::Present, "it does not go away");
+            let now = match trouble.unknown {
+                true => Presence::Unknown,
+                false => Presence::Present,
+            };
+            let left = item(PROCESS, true, now, "it does not go away");
             return Ok(CleanupReport::new(vec![left]));
         }
         let blind = self.is(Mutant::TeardownNeedsHandle) && target.handle.is_none();

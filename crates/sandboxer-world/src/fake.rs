@@ -298,7 +298,8 @@ impl Extension for FakeExtension {
                 } else {
                     deadline
                 };
-                resource.deadline = (!self.is(Mutant::GuardSleeps)).then_some(kept);
+                let kept = (!self.is(Mutant::GuardSleeps)).then_some(kept);
+                resource.keep(kept, self.world.clock());
                 told = Some(deadline);
             }
             resource.ready = true;
@@ -423,11 +424,15 @@ impl Extension for FakeExtension {
             if let Some(resource) = state.find(self.id(), &target.sandbox_id)
                 && !self.is(Mutant::ForgetsLaterDeadline)
             {
-                if let Some(kept) = resource.deadline.filter(|kept| deadline < *kept) {
+                let before = (resource.deadline, resource.guarded_until());
+                resource.keep(Some(deadline), self.world.clock());
+                if let (Some(kept), Some(until)) = before
+                    && resource.guarded_until().is_some_and(|later| later < until)
+                {
+                    resource.keep_as(before);
                     let message = format!("{deadline} is earlier than {kept}, which the guard keeps");
                     return Err(ExtensionError::new(ErrorKind::Invalid, message));
                 }
-                resource.deadline = Some(deadline);
             }
             self.note(&mut state, &target.sandbox_id, call.epoch, EffectKind::DeadlineMoved);
         }

@@ -1,13 +1,15 @@
 //! What must hold once everything has come to rest.
 
+use std::collections::BTreeMap;
+
 use sandboxer_model::event::Event;
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
-use sandboxer_model::operation::{Operation, OperationKind, OperationStatus};
+use sandboxer_model::operation::{Epoch, Operation, OperationKind, OperationStatus};
 use sandboxer_model::registry::Reservation;
 use sandboxer_model::sandbox::Sandbox;
 
-use crate::world::{EffectKind, World};
+use crate::world::{EffectKind, Resource, World};
 
 /// What a control plane has written down, as plain lists.
 #[derive(Debug, Clone, Copy)]
@@ -25,10 +27,11 @@ pub struct Books<'a> {
 /// Everything in which the books and the world break a promise; empty when all is well.
 pub fn violations(world: &World, books: &Books<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    leaks(world, books, &mut found);
+    let index = Index::of(world, books);
+    leaks(&index, &mut found);
     for sandbox in books.sandboxes {
-        record(world, books, sandbox, &mut found);
-        history(books, sandbox, &mut found);
+        record(&index, sandbox, &mut found);
+        history(&index, sandbox, &mut found);
     }
     for operation in books.operations {
         let stuck = operation.status == OperationStatus::Stuck;
@@ -45,34 +48,75 @@ pub fn violations(world: &World, books: &Books<'_>) -> Vec<String> {
         }
     }
     older_epochs(world, &mut found);
-    capacity(world, books, &mut found);
+    capacity(books, &index, &mut found);
     found
 }
 
-fn is_stuck(books: &Books<'_>, sandbox: &SandboxId) -> bool {
-    books
-        .operations
-        .iter()
-        .any(|one| one.sandbox_id == *sandbox && one.status == OperationStatus::Stuck)
+/// The books and the world by sandbox: there may be many.
+struct Index<'a> {
+    sandboxes: BTreeMap<&'a SandboxId, &'a Sandbox>,
+    resources: BTreeMap<SandboxId, Vec<Resource>>,
+    events: BTreeMap<&'a SandboxId, Vec<&'a Event>>,
+    operations: BTreeMap<&'a SandboxId, Vec<&'a Operation>>,
+    held: BTreeMap<&'a SandboxId, usize>,
+}
+
+impl<'a> Index<'a> {
+    fn of(world: &World, books: &Books<'a>) -> Index<'a> {
+        let mut index = Index {
+            sandboxes: books.sandboxes.iter().map(|one| (&one.sandbox_id, one)).collect(),
+            resources: BTreeMap::new(),
+            events: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            held: BTreeMap::new(),
+        };
+        for resource in world.resources() {
+            let of_one = index.resources.entry(resource.sandbox_id.clone()).or_default();
+            of_one.push(resource);
+        }
+        for event in books.events {
+            index.events.entry(&event.sandbox_id).or_default().push(event);
+        }
+        for operation in books.operations {
+            index
+                .operations
+                .entry(&operation.sandbox_id)
+                .or_default()
+                .push(operation);
+        }
+        for (id, _) in books.reservations {
+            *index.held.entry(id).or_default() += 1;
+        }
+        index
+    }
+
+    fn resources(&self, id: &SandboxId) -> &[Resource] {
+        self.resources.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    fn operations(&self, id: &SandboxId) -> &[&'a Operation] {
+        self.operations.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    fn is_stuck(&self, id: &SandboxId) -> bool {
+        let mut operations = self.operations(id).iter();
+        operations.any(|one| one.status == OperationStatus::Stuck)
+    }
 }
 
 /// P3: what exists belongs to a sandbox that may have something.
-fn leaks(world: &World, books: &Books<'_>, found: &mut Vec<String>) {
-    for resource in world.resources() {
-        if !books
-            .sandboxes
-            .iter()
-            .any(|sandbox| sandbox.sandbox_id == resource.sandbox_id)
-        {
-            found.push(format!("P3: {} exists and is not in the store", resource.sandbox_id));
+fn leaks(index: &Index<'_>, found: &mut Vec<String>) {
+    for id in index.resources.keys() {
+        if !index.sandboxes.contains_key(id) {
+            found.push(format!("P3: {id} exists and is not in the store"));
         }
     }
 }
 
 /// P3, P5, P13: the state of a record and what exists of it agree.
-fn record(world: &World, books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<String>) {
+fn record(index: &Index<'_>, sandbox: &Sandbox, found: &mut Vec<String>) {
     let (id, state) = (&sandbox.sandbox_id, sandbox.state);
-    let resources = world.of(id);
+    let resources = index.resources(id);
     let whole = resources.iter().filter(|resource| resource.is_whole()).count();
     match state {
         State::Ready | State::Active if resources.len() != 1 || whole != 1 => {
@@ -90,18 +134,16 @@ fn record(world: &World, books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<S
         }
         State::Destroyed | State::Failed => {}
         State::Requested | State::Provisioning | State::Expired | State::Destroying => {
-            if !is_stuck(books, id) {
+            if !index.is_stuck(id) {
                 found.push(format!("P8: {id} rests in {state} and no operation on it is stuck"));
             }
         }
     }
     // What is being made again is on its way back, not at an end.
-    let open = |one: &&Operation| one.sandbox_id == *id && !one.status.is_terminal();
-    let remade = books
-        .operations
+    let remade = index
+        .operations(id)
         .iter()
-        .filter(open)
-        .any(|one| one.kind == OperationKind::Recreate);
+        .any(|one| !one.status.is_terminal() && one.kind == OperationKind::Recreate);
     let ending = match state {
         State::Destroying => !remade,
         State::Expired | State::Failed | State::Destroyed => true,
@@ -119,9 +161,9 @@ fn record(world: &World, books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<S
 }
 
 /// P11: the events of a sandbox are 1, 2, 3 … and tell a legal life that ends in its state.
-fn history(books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<String>) {
+fn history(index: &Index<'_>, sandbox: &Sandbox, found: &mut Vec<String>) {
     let id = &sandbox.sandbox_id;
-    let mut events: Vec<&Event> = books.events.iter().filter(|event| event.sandbox_id == *id).collect();
+    let mut events = index.events.get(id).cloned().unwrap_or_default();
     events.sort_by_key(|event| event.seq);
     let numbers: Vec<u64> = events.iter().map(|event| event.seq).collect();
     if numbers.is_empty() || !numbers.iter().copied().eq(1..=numbers.len() as u64) {
@@ -150,10 +192,9 @@ fn history(books: &Books<'_>, sandbox: &Sandbox, found: &mut Vec<String>) {
 }
 
 /// P12: what is held of hosts is held by sandboxes that may have something there, each once and where it is.
-fn capacity(world: &World, books: &Books<'_>, found: &mut Vec<String>) {
+fn capacity(books: &Books<'_>, index: &Index<'_>, found: &mut Vec<String>) {
     for (id, held) in books.reservations {
-        let sandbox = books.sandboxes.iter().find(|sandbox| sandbox.sandbox_id == *id);
-        let Some(sandbox) = sandbox else {
+        let Some(sandbox) = index.sandboxes.get(id) else {
             found.push(format!(
                 "P12: {} is held for {id}, which is not in the store",
                 held.host
@@ -177,8 +218,9 @@ fn capacity(world: &World, books: &Books<'_>, found: &mut Vec<String>) {
     }
     for sandbox in books.sandboxes {
         let id = &sandbox.sandbox_id;
-        let on_host = world.of(id).iter().any(|resource| resource.request.host.is_some());
-        let held = books.reservations.iter().filter(|(other, _)| other == id).count();
+        let mut resources = index.resources(id).iter();
+        let on_host = resources.any(|resource| resource.request.host.is_some());
+        let held = index.held.get(id).copied().unwrap_or(0);
         if on_host && held != 1 {
             found.push(format!("P12: {id} is on a host and holds {held} shares"));
         }
@@ -187,23 +229,19 @@ fn capacity(world: &World, books: &Books<'_>, found: &mut Vec<String>) {
 
 /// P9: no effect under an older epoch than one before it.
 fn older_epochs(world: &World, found: &mut Vec<String>) {
-    let log = world.log();
-    for (index, effect) in log.iter().enumerate() {
+    let mut newest: BTreeMap<(SandboxId, String), (Epoch, EffectKind)> = BTreeMap::new();
+    for effect in world.log() {
         let Some(epoch) = effect.epoch else { continue };
-        if effect.kind == EffectKind::Executed {
-            continue;
-        }
-        let newer = log[..index].iter().find(|earlier| {
-            earlier.sandbox_id == effect.sandbox_id
-                && earlier.extension_id == effect.extension_id
-                && earlier.epoch.is_some_and(|earlier| earlier > epoch)
-        });
-        if let Some(newer) = newer {
-            let (kind, before) = (effect.kind, newer.kind);
+        let key = (effect.sandbox_id.clone(), effect.extension_id.clone());
+        let (seen, before) = newest.entry(key).or_insert((epoch, effect.kind));
+        if effect.kind != EffectKind::Executed && *seen > epoch {
+            let (kind, id) = (effect.kind, &effect.sandbox_id);
             found.push(format!(
-                "P9: {:?} of {} at {epoch:?} came after {before:?} at a newer epoch",
-                kind, effect.sandbox_id
+                "P9: {kind:?} of {id} at {epoch:?} came after {before:?} at a newer epoch"
             ));
+        }
+        if epoch > *seen {
+            (*seen, *before) = (epoch, effect.kind);
         }
     }
 }

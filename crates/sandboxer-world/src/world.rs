@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sandboxer_extension::port::Clock as _;
@@ -68,8 +69,10 @@ pub struct Resource {
     pub request: ProvisionRequest,
     /// Whether somebody waited for it.
     pub ready: bool,
-    /// When its guard ends it.
+    /// When its guard ends it, as the calendar of its host said when it was told.
     pub deadline: Option<Timestamp>,
+    /// The same on the stopwatch of its host, which is what the guard goes by: nobody sets that.
+    pub(crate) guard: Option<Duration>,
     /// Files written inside, with the time they appear.
     pub files: BTreeMap<String, (Timestamp, String)>,
     /// Commands that run inside.
@@ -77,6 +80,27 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// From now on its guard keeps this deadline, or none.
+    pub(crate) fn keep(&mut self, deadline: Option<Timestamp>, clock: &TestClock) {
+        self.deadline = deadline;
+        self.guard = deadline.map(|deadline| {
+            let left = deadline.duration_since(clock.now());
+            let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
+            clock.monotonic().saturating_add(left)
+        });
+    }
+
+    /// From now on its guard keeps what it kept before.
+    pub(crate) fn keep_as(&mut self, (deadline, guard): (Option<Timestamp>, Option<Duration>)) {
+        self.deadline = deadline;
+        self.guard = guard;
+    }
+
+    /// When its guard ends it, on the stopwatch of its host; `None`: it has none.
+    pub fn guarded_until(&self) -> Option<Duration> {
+        self.guard
+    }
+
     /// Whether all of it exists.
     pub fn is_whole(&self) -> bool {
         self.parts.contains(PROCESS) && self.parts.contains(DIRECTORY)
@@ -131,7 +155,8 @@ impl World {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        let due = |resource: &Resource| resource.deadline.is_some_and(|deadline| deadline <= now);
+        let uptime = self.clock.monotonic();
+        let due = |resource: &Resource| resource.guard.is_some_and(|guard| guard <= uptime);
         let over: Vec<(String, SandboxId)> = state
             .resources
             .iter()
@@ -231,6 +256,7 @@ impl World {
             request,
             ready: true,
             deadline: None,
+            guard: None,
             files: BTreeMap::new(),
             processes: Vec::new(),
         });

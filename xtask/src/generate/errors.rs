@@ -53,6 +53,11 @@ fn entry(code: ErrorCode) -> Entry {
             "`sandboxer get sbx-01` with two sandboxes made in the same minute",
             "give more characters; the message lists what fits",
         ),
+        ErrorCode::KeyConflict => entry(
+            "an idempotency key was used before, for another request",
+            "`sandboxer create --idempotency-key k` twice, the second time with another `--ttl`",
+            "use another key for another request; the message names what the key made",
+        ),
         ErrorCode::WrongState => entry(
             "the sandbox is in a state that does not allow it",
             "`sandboxer exec` into a destroyed sandbox",

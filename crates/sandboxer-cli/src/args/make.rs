@@ -41,6 +41,9 @@ pub(crate) struct RecipeArgs {
 pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
+    /// Key of this request: asked again with the same key, the same sandbox is returned
+    #[arg(long, value_name = "KEY", conflicts_with = "dry_run")]
+    pub(crate) idempotency_key: Option<String>,
     /// Return as soon as it is accepted; it is made in the background
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) no_wait: bool,

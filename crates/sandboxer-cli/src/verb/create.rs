@@ -1,7 +1,7 @@
 //! `create`: make a sandbox and wait until it is ready, or say what would be made.
 
 use sandboxer_engine::Cancel;
-use sandboxer_engine::api::{Created, IfAbandoned, Plan};
+use sandboxer_engine::api::{CreateRequest, Created, IfAbandoned, Plan};
 use sandboxer_model::error::{ErrorCode, UserError};
 
 use super::recipe;
@@ -21,7 +21,10 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
     } else {
         IfAbandoned::Undo
     };
-    let request = recipe::request(context, args.recipe, if_abandoned)?;
+    let request = CreateRequest {
+        idempotency_key: args.idempotency_key,
+        ..recipe::request(context, args.recipe, if_abandoned)?
+    };
     if args.dry_run {
         let engine = context.open_to_look(context.extensions(Warm::No)?).await?;
         print_plan(context, &engine.plan(&request).await?)?;
@@ -53,7 +56,7 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
 fn print(context: &Context, created: &Created) -> Result<(), UserError> {
     if created.reused {
         context.note(&format!(
-            "{} it was alive already, and fits the scope",
+            "{} it was made before: by the same key, or for the same scope",
             context.error_paint.dim("note:")
         ));
     }

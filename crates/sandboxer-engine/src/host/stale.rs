@@ -19,6 +19,7 @@ use super::drift::{self, Records, Sighting};
 use super::look::Seen;
 use crate::api::{ReapAction, ReapReport, ReapResult, Sight, StaleReport};
 use crate::engine::Engine;
+use crate::faults::Safeguard;
 use crate::operation::job::reached_by;
 
 /// Between two sightings: nothing is removed on the strength of one.
@@ -51,7 +52,7 @@ impl Engine {
         let spots = self.spots(host).await?;
         let (first, mut hosts) = self.sightings(spots.clone(), older_than_hours).await?;
         let mut again = Vec::new();
-        if apply && first.iter().any(is_ours_to_reap) {
+        if apply && first.iter().any(is_ours_to_reap) && !self.is_off(Safeguard::SecondLook) {
             self.ports.clock.sleep(SECOND_LOOK).await;
             (again, hosts) = self.sightings(spots, older_than_hours).await?;
         }
@@ -62,7 +63,7 @@ impl Engine {
                 done(&sighting, ReapResult::Kept, None)
             } else if !apply {
                 done(&sighting, ReapResult::DryRun, None)
-            } else if !again.iter().any(|seen| is_same(seen, &sighting)) {
+            } else if !self.is_off(Safeguard::SecondLook) && !again.iter().any(|seen| is_same(seen, &sighting)) {
                 let why = "it was not there at the second look".to_owned();
                 done(&sighting, ReapResult::Kept, Some(why))
             } else if let Some((_, before)) = removed.iter().find(|(one, _)| is_same_sandbox(one, &sighting)) {

@@ -48,6 +48,8 @@ fn next_candidate(job: &mut Job<'_>) -> bool {
     job.params.untouched = false;
     job.touched = false;
     job.operation.status = OperationStatus::Running;
+    // Nothing that was asked of the one before may meet this one.
+    job.record.sandbox.epoch = job.record.sandbox.epoch.next();
     job.record.facts.candidate = next;
     job.record.facts.handle = None;
     job.record.sandbox.ready_at = None;

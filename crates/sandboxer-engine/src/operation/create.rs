@@ -17,9 +17,10 @@ use sandboxer_model::lifecycle::{Reason, State};
 use sandboxer_model::money::Meter;
 use sandboxer_model::operation::{Epoch, OperationKind, OperationStatus};
 use sandboxer_model::sandbox::Sandbox;
-use sandboxer_store::{Facts, Frozen, OperationRecord, SandboxRecord, StoreError};
+use sandboxer_store::{Facts, Frozen, KeyChange, OperationRecord, SandboxRecord, StoreError};
 use serde_json::json;
 
+use super::idempotent::{self, Wait};
 use super::job::{Job, LEASE};
 use super::params::Params;
 use super::step::{Act, Commit, Fact, Step, Stop, nothing, stopped};
@@ -29,6 +30,7 @@ use crate::api::{CreateRequest, Created, IfAbandoned, Progress};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::{from_failure, interrupted};
+use crate::faults::Safeguard;
 use crate::prepare::Prepared;
 
 pub(crate) const STEPS: &[&str] = &["place", "provision", "wait_ready", "publish"];
@@ -75,6 +77,10 @@ impl Engine {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Created, UserError> {
+        let key = self.key_of(req)?;
+        if let Some(answered) = self.answered(key.as_ref(), Wait::Yes, progress).await? {
+            return Ok(answered);
+        }
         let mut prepared = self.prepare(req).await?;
         let mut scope_attempts = 0;
         while scope_attempts < SCOPE_ATTEMPTS {
@@ -82,6 +88,7 @@ impl Engine {
                 return Ok(Created { sandbox, reused: true });
             }
             let mut job = self.new_creation(&prepared, req, false, progress);
+            job.change().key = idempotent::take(key.as_ref());
             match drive_interruptibly(&mut job, cancel).await {
                 Ok(()) => {
                     return Ok(Created {
@@ -90,6 +97,12 @@ impl Engine {
                     });
                 }
                 Err(Undriven::Scope) => scope_attempts += 1,
+                Err(Undriven::Key) => {
+                    scope_attempts += 1;
+                    if let Some(answered) = self.answered(key.as_ref(), Wait::Yes, progress).await? {
+                        return Ok(answered);
+                    }
+                }
                 // One candidate fewer each time.
                 Err(Undriven::NoRoom { host, why }) => prepared.rule_out_first(&host, &why)?,
                 Err(Undriven::Ended(error)) => return Err(error),
@@ -99,13 +112,18 @@ impl Engine {
     }
 
     pub(crate) async fn do_accept(&self, req: &CreateRequest) -> Result<Created, UserError> {
+        let (key, progress) = (self.key_of(req)?, &crate::api::Silent);
+        if let Some(answered) = self.answered(key.as_ref(), Wait::No, progress).await? {
+            return Ok(answered);
+        }
         let mut prepared = self.prepare(req).await?;
         let mut scope_attempts = 0;
         while scope_attempts < SCOPE_ATTEMPTS {
-            if let Some(sandbox) = self.live_of_scope(&prepared, &crate::api::Silent).await? {
+            if let Some(sandbox) = self.live_of_scope(&prepared, progress).await? {
                 return Ok(Created { sandbox, reused: true });
             }
-            let mut job = self.new_creation(&prepared, req, false, &crate::api::Silent);
+            let mut job = self.new_creation(&prepared, req, false, progress);
+            job.change().key = idempotent::take(key.as_ref());
             job.params.if_abandoned = IfAbandoned::Finish;
             // Nobody's yet: whoever resumes it first has it; after a while the next command does.
             job.operation.lease_owner = String::new();
@@ -123,6 +141,12 @@ impl Engine {
                     });
                 }
                 Err(Stop::Store(StoreError::ScopeTaken(_))) => scope_attempts += 1,
+                Err(Stop::Store(StoreError::KeyTaken)) => {
+                    scope_attempts += 1;
+                    if let Some(answered) = self.answered(key.as_ref(), Wait::No, progress).await? {
+                        return Ok(answered);
+                    }
+                }
                 Err(Stop::Store(StoreError::NoRoom { host, why })) => prepared.rule_out_first(&host, &why)?,
                 Err(stop) => return Err(stopped(&stop, &job)),
             }
@@ -176,7 +200,11 @@ impl Engine {
             ..Facts::default()
         };
         let params = Params {
-            if_abandoned: req.if_abandoned,
+            // Whoever has a key can ask again, and must find it.
+            if_abandoned: match req.idempotency_key {
+                Some(_) => IfAbandoned::Finish,
+                None => req.if_abandoned,
+            },
             run,
             ..Params::default()
         };
@@ -214,6 +242,8 @@ const UNCLAIMED: std::time::Duration = std::time::Duration::from_secs(10);
 pub(crate) enum Undriven {
     /// A live sandbox has the scope; nothing was stored.
     Scope,
+    /// The idempotency key made another sandbox meanwhile; nothing was stored.
+    Key,
     /// The host of the first candidate has no room any more; nothing was stored.
     NoRoom { host: String, why: String },
     /// It ended otherwise.
@@ -234,6 +264,7 @@ pub(crate) async fn drive(job: &mut Job<'_>) -> Result<(), Undriven> {
             match outcome {
                 Ok(()) => return Ok(()),
                 Err(Stop::Store(StoreError::ScopeTaken(_))) if !job.record.is_stored() => return Err(Undriven::Scope),
+                Err(Stop::Store(StoreError::KeyTaken)) if !job.record.is_stored() => return Err(Undriven::Key),
                 Err(Stop::Store(StoreError::NoRoom { host, why })) if !job.record.is_stored() => {
                     return Err(Undriven::NoRoom { host, why });
                 }
@@ -308,6 +339,7 @@ fn ask_ready<'j>(job: &'j Job<'_>) -> Act<'j> {
 
 fn reachable(job: &mut Job<'_>, fact: Fact) {
     let Fact::Ready(ready, around) = fact else { return };
+    job.record.facts.ready_uptime = Some(job.engine.ports.clock.uptime());
     job.record.sandbox.telemetry = ready.delta.clone().map(|delta| telemetry::report(job, delta, *around));
     let now = job.engine.ports.clock.now();
     let can_exec = job.extension().is_ok_and(|extension| extension.capabilities().exec);
@@ -324,10 +356,13 @@ fn reachable(job: &mut Job<'_>, fact: Fact) {
     sandbox.reachability = Some(reachability);
     sandbox.isolation = Some(ready.isolation);
     sandbox.ready_at = Some(now);
-    // Where a guard keeps the deadline, its figure is the true one.
+    // Where a guard keeps the deadline, its figure is the true one: never later than was asked for, unless somebody set the
+    // calendar between its answer and now.
+    let asked = now.checked_add(sandbox.ttl.as_signed()).ok();
     sandbox.expires_at = ready
         .guard_deadline
-        .or_else(|| now.checked_add(sandbox.ttl.as_signed()).ok());
+        .map(|kept| asked.map_or(kept, |asked| kept.min(asked)))
+        .or(asked);
 }
 
 fn publish(job: &mut Job<'_>, _: Fact) {
@@ -349,7 +384,7 @@ fn publish(job: &mut Job<'_>, _: Fact) {
 /// Begins the way back. The intent is stored before the teardown, under a new epoch.
 pub(crate) fn turn_back(job: &mut Job<'_>, reason: Reason) {
     job.turn_back(reason);
-    job.params.untouched = !job.touched;
+    job.params.untouched = !job.touched || job.engine.is_off(Safeguard::Undo);
     // After a failure another candidate may still serve the scope.
     if reason != Reason::FailedAtStep {
         job.record.facts.scope_key = None;
@@ -376,6 +411,7 @@ async fn finish_undo(job: &mut Job<'_>) -> UserError {
         teardown::gone(job);
     }
     job.close(OperationStatus::Failed, Some(error.message.clone()));
+    job.change().key = KeyChange::Release;
     job.acknowledge();
     match job.commit().await {
         Ok(()) => error,
@@ -421,5 +457,6 @@ pub(crate) async fn resume(job: &mut Job<'_>) -> Result<(), UserError> {
         Err(Undriven::Scope) => {
             Err(StoreError::ScopeTaken(job.record.facts.scope_key.clone().unwrap_or_default()).into())
         }
+        Err(Undriven::Key) => Err(StoreError::KeyTaken.into()),
     }
 }

@@ -20,6 +20,7 @@ use super::step::{Commit, Fact, Step, nothing, stopped};
 use super::teardown;
 use crate::api::{ExpireAction, ExpireResult, Progress};
 use crate::engine::Engine;
+use crate::faults::Safeguard;
 
 pub(crate) const STEPS: &[&str] = &["intend", "teardown", "settle"];
 
@@ -64,8 +65,11 @@ impl Engine {
     /// The deadline of a usable sandbox, if it passed.
     pub(crate) fn past_deadline(&self, record: &SandboxRecord) -> Option<Timestamp> {
         let sandbox = &record.sandbox;
-        let deadline = sandbox.state.is_usable().then_some(sandbox.expires_at).flatten()?;
-        (deadline <= self.ports.clock.now()).then_some(deadline)
+        let mut deadline = sandbox.state.is_usable().then_some(sandbox.expires_at).flatten()?;
+        if self.is_off(Safeguard::StoredDeadline) {
+            deadline = sandbox.ready_at?.checked_add(sandbox.ttl.as_signed()).ok()?;
+        }
+        (deadline <= self.time_of(record)).then_some(deadline)
     }
 
     /// Expires the sandbox of this record. `None`: it was extended, destroyed or is being worked on meanwhile, and

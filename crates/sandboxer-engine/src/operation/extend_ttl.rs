@@ -9,7 +9,7 @@
 //! The guard moves before anybody is told, so an acknowledged deadline is one the guard keeps. The new epoch shuts out
 //! an expirer that read the old deadline; an expirer that came first shuts out `settle`, and nobody was told.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sandboxer_extension::{ErrorKind, ExtensionError};
 use sandboxer_model::duration::Span;
 use sandboxer_model::error::{ErrorCode, UserError};
@@ -23,6 +23,7 @@ use super::params::Params;
 use super::step::{Act, Commit, Fact, Step, Stop, nothing, stopped};
 use crate::api::{Extend, Silent};
 use crate::engine::Engine;
+use crate::faults::Safeguard;
 use crate::query::wrong_state;
 
 pub(crate) const STEPS: &[&str] = &["intend", "move_guard", "settle"];
@@ -86,11 +87,12 @@ impl Engine {
         let now = self.ports.clock.now();
         let max = frozen.profile.ttl.max;
         let deadline = match by {
-            Extend::By(span) => now
+            Extend::By(span) => self
+                .time_of(record)
                 .max(expires_at)
                 .checked_add(span.as_signed())
                 .unwrap_or(Timestamp::MAX),
-            Extend::Until(at) => at,
+            Extend::Until(at) => self.drift_of(record).map_or(at, |drift| plus(at, drift)),
         };
         if let Extend::Until(at) = by
             && at <= now
@@ -114,6 +116,10 @@ impl Engine {
     }
 }
 
+fn plus(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(at)
+}
+
 fn intend(_: &mut Job<'_>, _: Fact) {}
 
 fn ask<'j>(job: &'j Job<'_>) -> Act<'j> {
@@ -122,9 +128,12 @@ fn ask<'j>(job: &'j Job<'_>) -> Act<'j> {
             ExtensionError::new(ErrorKind::Invalid, "the operation does not say which deadline to keep")
         })?;
         let extension = job.extension()?;
-        if extension.capabilities().ttl_guard {
+        if extension.capabilities().ttl_guard && !job.engine.is_off(Safeguard::GuardFirst) {
             let call = job.call(job.engine.settings.timeouts.other);
-            extension.set_deadline(&call, &job.target(), deadline).await?;
+            // The guard reckons from what the calendar says now.
+            let drift = job.engine.drift_of(&job.record);
+            let told = drift.map_or(deadline, |drift| plus(deadline, -drift));
+            extension.set_deadline(&call, &job.target(), told).await?;
         }
         Ok(Fact::Guarded(deadline))
     })

@@ -10,6 +10,7 @@
 //! | `recreate` | remove it and make it again |
 //! | `extend_ttl` | move its deadline |
 //! | `teardown` | the step all removals share |
+//! | `idempotent` | creations with a key: twice is once |
 //! | `candidate` | from one candidate to the next |
 //! | `telemetry` | what a create learns about its host |
 //! | `takeover` | how an operation changes hands |
@@ -19,6 +20,7 @@ mod create;
 mod destroy;
 mod expire;
 mod extend_ttl;
+mod idempotent;
 pub(crate) mod job;
 mod params;
 mod recreate;

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `intend` | store that it is to be made again, under a new epoch | — | nothing outside is touched |
 //! | `teardown` | have the backend remove it and verify | — | asked again: not found is success |
-//! | `place` | store the next generation on the same backend and host | — | nothing outside is touched |
+//! | `place` | store the next generation on the same backend and host, under another new epoch | — | nothing outside is touched |
 //! | `provision`, `wait_ready`, `publish` | as in create | `teardown` | as in create |
 
 use sandboxer_model::error::{ErrorCode, UserError};
@@ -115,6 +115,7 @@ async fn again<'e>(job: &mut Job<'e>, cancel: Option<&'e Cancel>) -> Result<(), 
         Ok(()) => Ok(()),
         Err(Undriven::Ended(error)) => Err(error),
         Err(Undriven::Scope) => Err(StoreError::ScopeTaken(String::new()).into()),
+        Err(Undriven::Key) => Err(StoreError::KeyTaken.into()),
         Err(Undriven::NoRoom { host, why }) => Err(StoreError::NoRoom { host, why }.into()),
     }
 }
@@ -143,6 +144,8 @@ fn place(job: &mut Job<'_>, _: Fact) {
     );
     let sandbox = &mut job.record.sandbox;
     sandbox.generation += 1;
+    // A removal of the one before that is still on its way somewhere must not meet this one.
+    sandbox.epoch = sandbox.epoch.next();
     sandbox.reason = None;
     sandbox.error = None;
     sandbox.ready_at = None;

@@ -38,7 +38,9 @@ impl Engine {
                 Err(Undriven::Ended(error)) => return Err(error),
                 // One candidate fewer each time.
                 Err(Undriven::NoRoom { host, why }) => prepared.rule_out_first(&host, &why)?,
-                Err(Undriven::Scope) => return Err(UserError::new(ErrorCode::Internal, "a run has no scope")),
+                Err(Undriven::Scope | Undriven::Key) => {
+                    return Err(UserError::new(ErrorCode::Internal, "a run has neither scope nor key"));
+                }
             }
         };
         let outcome = self.run_inside(&mut job, cmd, on_started, cancel).await;

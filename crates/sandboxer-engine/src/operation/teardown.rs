@@ -12,6 +12,7 @@ use serde_json::json;
 use super::job::Job;
 use super::params::Ending;
 use super::step::{Act, Commit, Fact, Step, Stop, nothing, stopped};
+use crate::faults::Safeguard;
 
 /// Tries to prove absence before the operation is called stuck: what was killed may take a moment to go.
 const PROOFS: u32 = 3;
@@ -41,24 +42,31 @@ pub(crate) const SETTLE: Step = Step {
 fn ask<'j>(job: &'j Job<'_>) -> Act<'j> {
     Box::pin(async move {
         if job.record.sandbox.extension_id.is_none() || job.params.untouched {
-            let item = CleanupItem {
-                kind: "backend".to_owned(),
-                name: job.record.sandbox.sandbox_id.to_string(),
-                found: false,
-                now: Presence::Absent,
-                detail: "the backend was asked for nothing".to_owned(),
-            };
-            return Ok(Fact::TornDown(Box::new(Removal {
-                report: CleanupReport::new(vec![item]),
-                ..Removal::default()
-            })));
+            return Ok(Fact::TornDown(Box::new(nothing_there(job))));
         }
         let extension = job.extension()?;
         let call = job.call(job.engine.settings.timeouts.teardown);
         let target = job.target();
-        let removal = extension.teardown(&call, &target).await?;
+        let removal = match extension.teardown(&call, &target).await {
+            Err(_) if job.engine.is_off(Safeguard::ErrorIsNotAbsence) => nothing_there(job),
+            outcome => outcome?,
+        };
         Ok(Fact::TornDown(Box::new(removal)))
     })
+}
+
+fn nothing_there(job: &Job<'_>) -> Removal {
+    let item = CleanupItem {
+        kind: "backend".to_owned(),
+        name: job.record.sandbox.sandbox_id.to_string(),
+        found: false,
+        now: Presence::Absent,
+        detail: "the backend was asked for nothing".to_owned(),
+    };
+    Removal {
+        report: CleanupReport::new(vec![item]),
+        ..Removal::default()
+    }
 }
 
 fn note(job: &mut Job<'_>, fact: Fact) {
@@ -84,7 +92,8 @@ pub(crate) async fn tear_down(job: &mut Job<'_>) -> Result<(), Stop> {
     loop {
         job.step(&TEARDOWN).await?;
         let report = job.record.sandbox.cleanup.clone().unwrap_or_default();
-        if report.verified == Presence::Absent {
+        let unknown = report.verified == Presence::Unknown;
+        if report.verified == Presence::Absent || (unknown && job.engine.is_off(Safeguard::UnknownIsNotAbsence)) {
             return Ok(());
         }
         if proof == PROOFS {
@@ -151,9 +160,11 @@ pub(crate) fn gone(job: &mut Job<'_>) {
         .or(job.params.reason)
         .or(job.params.undo)
         .unwrap_or(Reason::DestroyedByRequest);
-    job.record.sandbox.reason = Some(reason);
+    job.record.sandbox.reason = Some(reason).filter(|_| !job.engine.is_off(Safeguard::Reason));
     job.record.facts.scope_key = None;
-    job.record.facts.reservation = None;
+    if !job.engine.is_off(Safeguard::Release) {
+        job.record.facts.reservation = None;
+    }
     job.enter(State::Destroying, "being removed", json!({}));
     bill(job);
     job.record.sandbox.destroyed_at = Some(job.engine.ports.clock.now());
@@ -179,7 +190,12 @@ pub(crate) fn bill(job: &mut Job<'_>) {
     if job.record.sandbox.meter.actual.is_some() {
         return;
     }
-    let lived = job.engine.ports.clock.now().duration_since(ready_at).as_millis().max(0);
+    let lived = job
+        .engine
+        .time_of(&job.record)
+        .duration_since(ready_at)
+        .as_millis()
+        .max(0);
     let lived = u64::try_from(lived).unwrap_or(u64::MAX);
     let rate = job
         .record

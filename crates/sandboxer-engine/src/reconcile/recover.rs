@@ -7,6 +7,7 @@ use sandboxer_store::Due;
 
 use crate::api::{Progress, Recovered};
 use crate::engine::Engine;
+use crate::faults::Safeguard;
 use crate::operation::Taken;
 
 /// Things looked at per call: many may belong to live processes.
@@ -28,7 +29,7 @@ impl Engine {
                     lease_owner,
                     lease_until,
                 } => {
-                    if !self.owner_is_gone(&lease_owner, lease_until) {
+                    if self.is_off(Safeguard::Recovery) || !self.owner_is_gone(&lease_owner, lease_until) {
                         continue;
                     }
                     work += 1;

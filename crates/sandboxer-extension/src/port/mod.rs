@@ -7,7 +7,7 @@ pub mod ids;
 pub mod outbound;
 pub mod owners;
 
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, Uptime};
 pub use host_exec::{HostCommand, HostExec, HostExecError, HostOutput};
 pub use ids::{IdSource, SystemIds};
 pub use outbound::{Outbound, OutboundError, OutboundReply, OutboundRequest};

@@ -18,7 +18,7 @@ use sandboxer_engine::catalog::Catalog;
 use sandboxer_engine::faults::{Fault, Faults, Moment, Point};
 use sandboxer_engine::{Cancel, Engine, Ports, Settings};
 use sandboxer_extension::async_trait;
-use sandboxer_extension::port::{Clock, IdSource, Owners as _, SystemClock};
+use sandboxer_extension::port::{Clock, IdSource, Owners as _, SystemClock, Uptime};
 use sandboxer_extension::{ExecStdio, Manifest, Registry};
 use sandboxer_model::duration::Span;
 use sandboxer_model::error::UserError;
@@ -656,6 +656,10 @@ impl Clock for FusedClock {
     fn monotonic(&self) -> Duration {
         self.fuse.burn();
         self.clock.monotonic()
+    }
+
+    fn uptime(&self) -> Uptime {
+        self.clock.uptime()
     }
 
     async fn sleep(&self, duration: Duration) {

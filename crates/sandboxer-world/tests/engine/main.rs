@@ -5,6 +5,7 @@ mod checker;
 mod crash;
 mod fail;
 mod hosts;
+mod idempotent;
 mod lab;
 mod oddities;
 mod races;

@@ -1,0 +1,23 @@
+//! The simulator: seeded schedules of operations, faults and crashes over a world of backends that outlives every control
+//! plane. Everything that happens follows from the seed, so a schedule that breaks a promise can be played again and made
+//! smaller.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`executor`] | tasks in an order drawn from the seed; a process dies with all of its tasks |
+//! | [`network`] | between engine and backend: calls that are late, lost, doubled, or answered after their caller gave up |
+//! | [`schedule`] | what happens when, drawn from the seed |
+//! | [`process`] | control planes: engines that can die at any boundary |
+//! | [`watch`] | what callers were told, and what must be true because of it |
+//! | [`play`] | plays one schedule to its end and says which promises it broke |
+//! | [`shrink`] | the smallest part of a schedule that still breaks one |
+//! | [`hunt`] | safeguards that are switched off on purpose, and the seeds that notice |
+
+pub mod executor;
+pub mod hunt;
+pub mod network;
+pub mod play;
+pub mod process;
+pub mod schedule;
+pub mod shrink;
+pub mod watch;

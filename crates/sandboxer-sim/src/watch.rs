@@ -1,0 +1,301 @@
+//! What callers were told and asked for, and what must be true because of it. Calls to backends are judged when they are
+//! made: each needs an intent on record.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sandboxer_extension::Call;
+use sandboxer_extension::port::Clock as _;
+use sandboxer_model::id::{InstallationId, SandboxId};
+use sandboxer_model::lifecycle::{Reason, State};
+use sandboxer_model::operation::{OperationKind, OperationStatus};
+use sandboxer_model::sandbox::Sandbox;
+use sandboxer_store::{Store, StoreError};
+use sandboxer_world::{TestClock, World};
+
+/// What is known of one sandbox from outside.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    /// A caller has its id: it may not get lost.
+    known: bool,
+    /// It may end as `failed`: it was accepted, not made.
+    accepted: bool,
+    /// The latest deadline a caller was promised, as a date and on the stopwatch, which nobody sets.
+    deadline: Option<Timestamp>,
+    until: Option<Duration>,
+    /// Somebody asked for its end.
+    destroyed: bool,
+    /// Somebody asked for it anew.
+    remade: bool,
+    /// It ended by itself.
+    vanished: bool,
+}
+
+#[derive(Default)]
+struct Seen {
+    told: BTreeMap<SandboxId, Told>,
+    /// Looks that listed a sandbox since it was last removed.
+    sightings: BTreeMap<(InstallationId, SandboxId), u32>,
+    broken: Vec<String>,
+}
+
+/// Sees what callers are told and what backends are asked.
+pub struct Watch {
+    clock: Arc<TestClock>,
+    world: Arc<World>,
+    store: Store,
+    seen: Mutex<Seen>,
+}
+
+/// What an end may come early by: a calendar that runs a little fast or slow is believed.
+const SLACK: Duration = Duration::from_secs(3);
+
+/// The answer of a store, which never pauses.
+pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+impl Watch {
+    /// Sees nothing yet.
+    pub fn new(clock: Arc<TestClock>, world: Arc<World>, store: Store) -> Watch {
+        Watch {
+            clock,
+            world,
+            store,
+            seen: Mutex::default(),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A promise is broken.
+    pub fn broken(&self, what: String) {
+        self.seen().broken.push(what);
+    }
+
+    fn about(&self, id: &SandboxId, change: impl FnOnce(&mut Told)) {
+        change(self.seen().told.entry(id.clone()).or_default());
+    }
+
+    /// A caller was told that it is ready.
+    pub fn created(&self, sandbox: &Sandbox) {
+        self.about(&sandbox.sandbox_id, |told| told.known = true);
+        self.promised(sandbox);
+    }
+
+    /// A caller was told that it lives until then.
+    pub fn promised(&self, sandbox: &Sandbox) {
+        let id = &sandbox.sandbox_id;
+        let Some(Ok(record)) = now(self.store.sandbox(id)) else {
+            return;
+        };
+        // Somebody may have asked for its end, or for it anew, meanwhile: then nothing was promised of this one.
+        if record.sandbox.generation != sandbox.generation || !record.sandbox.state.is_usable() {
+            return;
+        }
+        let until = || {
+            let lives = sandbox.expires_at?.duration_since(sandbox.ready_at?);
+            let since = record.facts.ready_uptime.as_ref()?.since;
+            Some(since.saturating_add(Duration::try_from(lives).ok()?))
+        };
+        let until = until();
+        self.about(id, |told| {
+            told.deadline = sandbox.expires_at.max(told.deadline);
+            told.until = until.max(told.until);
+        });
+        let early = |one: &sandboxer_world::Resource| {
+            let kept = one.guarded_until();
+            kept.zip(until)
+                .is_some_and(|(kept, until)| kept.saturating_add(SLACK) < until)
+        };
+        if record.sandbox.state.is_usable() && self.world.of(id).iter().any(early) {
+            self.broken(format!("P7: the guard of {id} acts before what was promised"));
+        }
+    }
+
+    /// A caller was told that it will be.
+    pub fn accepted(&self, id: &SandboxId) {
+        self.about(id, |told| {
+            told.known = true;
+            told.accepted = true;
+        });
+    }
+
+    /// Somebody asks for its end.
+    pub fn destroying(&self, id: &SandboxId) {
+        self.about(id, |told| told.destroyed = true);
+    }
+
+    /// Somebody was told that it is gone.
+    pub fn destroyed(&self, id: &SandboxId) {
+        let record = now(self.store.sandbox(id));
+        if let Some(Ok(record)) = record
+            && record.sandbox.state == State::Destroyed
+            && !self.world.of(id).is_empty()
+        {
+            self.broken(format!("P5: somebody was told that {id} is gone while it is there"));
+        }
+    }
+
+    /// Somebody asks for it anew: what was promised of the one before is over.
+    pub fn remaking(&self, id: &SandboxId) {
+        self.about(id, |told| {
+            told.remade = true;
+            told.deadline = None;
+            told.until = None;
+        });
+    }
+
+    /// It ends by itself.
+    pub fn vanished(&self, id: &SandboxId) {
+        self.about(id, |told| told.vanished = true);
+    }
+
+    /// Everything callers have the id of.
+    pub fn known(&self) -> Vec<SandboxId> {
+        let seen = self.seen();
+        let known = seen.told.iter().filter(|(_, told)| told.known);
+        known.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// A look at a backend listed these.
+    pub fn saw<'i>(&self, call: &Call, ids: impl Iterator<Item = &'i SandboxId>) {
+        let mut seen = self.seen();
+        let mut ids: Vec<&SandboxId> = ids.collect();
+        ids.dedup();
+        for id in ids {
+            *seen
+                .sightings
+                .entry((call.installation_id.clone(), id.clone()))
+                .or_default() += 1;
+        }
+    }
+
+    /// A backend is asked to make something.
+    pub fn asks_to_make(&self, call: &Call, id: &SandboxId) {
+        let Some(record) = now(self.store.sandbox(id)) else {
+            return;
+        };
+        match record {
+            Ok(record) if record.sandbox.epoch >= call.epoch => {}
+            Ok(record) => self.broken(format!(
+                "P9: {id} is made under {:?} while its record says {:?}",
+                call.epoch, record.sandbox.epoch
+            )),
+            Err(_) => self.broken(format!("P1: {id} is made and is not on record")),
+        }
+    }
+
+    /// A backend is asked to remove something.
+    pub fn asks_to_remove(&self, call: &Call, id: &SandboxId) {
+        if call.installation_id != *self.store.installation_id() {
+            return;
+        }
+        let foreign = |one: &sandboxer_world::Resource| one.installation_id != call.installation_id;
+        if self.world.of(id).iter().any(foreign) {
+            self.broken(format!("P3: {id} belongs to somebody else and is to be removed"));
+        }
+        let record = match now(self.store.sandbox(id)) {
+            Some(Ok(record)) => Some(record),
+            Some(Err(StoreError::NotFound { .. })) => None,
+            _ => return,
+        };
+        let Some(operation) = &call.operation_id else {
+            self.swept(call, id, record.map(|record| record.sandbox).as_ref());
+            return;
+        };
+        let Some(Ok(operation)) = now(self.store.operation(operation)) else {
+            self.broken(format!("P4: {id} is to be removed and no operation on record says so"));
+            return;
+        };
+        let undone = operation.params.get("undo").is_some_and(|undo| !undo.is_null());
+        let meant = match operation.kind {
+            OperationKind::Destroy | OperationKind::Recreate => true,
+            OperationKind::Expire => {
+                self.expired(call, id, record.map(|record| record.sandbox).as_ref());
+                true
+            }
+            OperationKind::Create => undone || operation.status != OperationStatus::Running,
+            OperationKind::ExtendTtl => false,
+        };
+        if !meant {
+            self.broken(format!("P4: {id} is to be removed by {}", operation.kind.name()));
+        }
+    }
+
+    fn expired(&self, call: &Call, id: &SandboxId, sandbox: Option<&Sandbox>) {
+        let time = self.clock.monotonic();
+        let current = sandbox.is_some_and(|sandbox| sandbox.epoch == call.epoch);
+        let promised = self.seen().told.get(id).and_then(|told| told.until);
+        if current && promised.is_some_and(|promised| promised > time.saturating_add(SLACK)) {
+            self.broken(format!(
+                "P7: {id} is removed at {time:?} and was promised until {promised:?}"
+            ));
+        }
+    }
+
+    /// What a sweep removes has no life on record and was seen twice.
+    fn swept(&self, call: &Call, id: &SandboxId, sandbox: Option<&Sandbox>) {
+        if let Some(sandbox) = sandbox
+            && !matches!(sandbox.state, State::Destroyed | State::Failed)
+        {
+            self.broken(format!("P4: a sweep removes {id}, which is {}", sandbox.state));
+        }
+        let sightings = self
+            .seen()
+            .sightings
+            .insert((call.installation_id.clone(), id.clone()), 0)
+            .unwrap_or(0);
+        if sightings < 2 {
+            self.broken(format!("P4: a sweep removes {id} after {sightings} sightings"));
+        }
+    }
+
+    /// What is broken now that everything has come to rest, beside what was before.
+    pub fn judge(&self, sandboxes: &[Sandbox]) -> Vec<String> {
+        let seen = self.seen();
+        let mut broken = seen.broken.clone();
+        for (id, told) in &seen.told {
+            let Some(sandbox) = sandboxes.iter().find(|one| one.sandbox_id == *id) else {
+                if told.known {
+                    broken.push(format!("P1: {id} was acknowledged and is not on record"));
+                }
+                continue;
+            };
+            let promise_kept = told
+                .deadline
+                .is_none_or(|promised| told.remade || sandbox.expires_at.is_some_and(|deadline| deadline >= promised));
+            if !promise_kept {
+                let (said, promised) = (sandbox.expires_at, told.deadline);
+                broken.push(format!("P7: {id} says {said:?} and was promised until {promised:?}"));
+            }
+            let fine = match (sandbox.state, sandbox.reason) {
+                (state, _) if state.is_usable() => true,
+                (_, Some(Reason::DestroyedByRequest)) => told.destroyed,
+                (_, Some(Reason::Ttl)) => {
+                    told.remade || told.until.is_none_or(|promised| promised <= self.clock.monotonic())
+                }
+                (_, Some(Reason::ProviderLost)) => told.vanished,
+                (_, Some(Reason::FailedAtStep | Reason::Interrupted)) => !told.known || told.accepted || told.remade,
+                _ => false,
+            };
+            if told.known && !fine {
+                let (state, reason) = (sandbox.state, sandbox.reason);
+                broken.push(format!(
+                    "P4: {id} was acknowledged and is {state} because of {reason:?}"
+                ));
+            }
+        }
+        broken
+    }
+}
