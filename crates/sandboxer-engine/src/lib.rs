@@ -9,6 +9,7 @@
 //! | `route` | which backend, and why the others lost |
 //! | `host` | registered hosts, looking at them, what is left over there |
 //! | `reconcile` | recovery of what dead processes left, comparison with the world |
+//! | `sink` | where events are sent: what is said there, and who may be told |
 //! | `query` | reading: get, list, wait, explain, labels, events |
 //! | [`catalog`] | profiles and manifests in layers |
 //! | [`schema`] | JSON Schemas of what is shown |
@@ -28,6 +29,7 @@ mod query;
 mod reconcile;
 mod route;
 pub mod schema;
+mod sink;
 
 pub use cancel::Cancel;
 pub use engine::{Engine, Ports, Settings, Timeouts};
