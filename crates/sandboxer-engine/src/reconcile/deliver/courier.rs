@@ -50,6 +50,8 @@ pub(super) struct Courier {
 pub(super) struct Route {
     pub(super) due: DueSink,
     failures: AtomicU32,
+    /// Whether it took anything yet: until then one sandbox's events are enough to find out.
+    is_proven: AtomicBool,
     stopped: Mutex<Option<Timestamp>>,
 }
 
@@ -125,6 +127,7 @@ impl Courier {
         let was_paused = due.breaker.paused_until > Timestamp::UNIX_EPOCH;
         let route = Arc::new(Route {
             failures: AtomicU32::new(due.breaker.failures),
+            is_proven: AtomicBool::new(false),
             stopped: Mutex::new(None),
             due,
         });
@@ -135,8 +138,13 @@ impl Courier {
         loop {
             let running = u32::try_from(streams.len()).unwrap_or(AT_ONCE);
             let goes_on = route.stopped().is_none() && !self.exhausted.load(Ordering::Relaxed);
-            if goes_on && running <= AT_ONCE / 2 {
-                for claim in self.claim(&route, AT_ONCE - running).await? {
+            let most = if route.is_proven.load(Ordering::Relaxed) {
+                AT_ONCE
+            } else {
+                1
+            };
+            if goes_on && running <= most / 2 {
+                for claim in self.claim(&route, most - running).await? {
                     streams.spawn(Arc::clone(&self).stream(Arc::clone(&route), claim));
                 }
             }
@@ -181,6 +189,7 @@ impl Courier {
     /// The sink took an event.
     pub(super) async fn taken(&self, route: &Route) -> Result<(), StoreError> {
         self.sent.fetch_add(1, Ordering::Relaxed);
+        route.is_proven.store(true, Ordering::Relaxed);
         if route.failures.swap(0, Ordering::Relaxed) > 0 {
             self.store.trust_sink(&route.due.sink.sink_id).await?;
         }
