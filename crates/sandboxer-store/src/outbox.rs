@@ -236,16 +236,20 @@ impl Store {
         } = &*claim;
         let advance = self.transact(Durability::CrashOnly, |transaction| {
             let wrong = |error: rusqlite::Error| self.classify(&error);
-            let rows = transaction
-                .prepare_cached(
-                    "DELETE FROM delivery WHERE sink_id = $1 AND sandbox_id = $2 AND lease_owner = $3 AND target <= $4",
-                )
-                .and_then(|mut statement| {
-                    statement.execute(params![sink_id, sandbox_id.as_str(), claim.owner, signed(seq)])
-                })
-                .map_err(wrong)?;
-            if rows == 1 {
-                return Ok(Advance::Done);
+            // A target only grows: before the one that is known, there is more in any case.
+            if seq >= claim.target {
+                let rows = transaction
+                    .prepare_cached(
+                        "DELETE FROM delivery WHERE sink_id = $1 AND sandbox_id = $2 AND lease_owner = $3 \
+                         AND target <= $4",
+                    )
+                    .and_then(|mut statement| {
+                        statement.execute(params![sink_id, sandbox_id.as_str(), claim.owner, signed(seq)])
+                    })
+                    .map_err(wrong)?;
+                if rows == 1 {
+                    return Ok(Advance::Done);
+                }
             }
             let rows = transaction
                 .prepare_cached(

@@ -98,14 +98,15 @@ impl Store {
         let sql = "SELECT record, state, paused_until, last_error, \
                    (SELECT COUNT(*) FROM delivery WHERE sink_id = id AND due_at IS NOT NULL) AS waiting, \
                    (SELECT COUNT(*) FROM delivery WHERE sink_id = id AND due_at IS NULL) AS dead, \
-                   (SELECT COUNT(*) FROM outbox) AS fresh FROM sink ORDER BY id";
+                   (SELECT COUNT(*) FROM outbox WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE sink_id = sink.id \
+                   AND sandbox_id = outbox.sandbox_id)) AS fresh FROM sink ORDER BY id";
         let now = self.clock().now();
         self.rows(sql, (), |row| {
             let count = |column| self.number(row, column).map(|n| u64::try_from(n).unwrap_or(0));
             let paused_until = self.time(row, "paused_until")?;
             Ok(SinkStatus {
                 sink: self.read_sink(row)?,
-                // What was not spread yet waits for every sink; one sandbox may be counted twice for a moment.
+                // What was not spread yet waits for every sink.
                 waiting: count("waiting")? + count("fresh")?,
                 dead: count("dead")?,
                 paused_until: (paused_until > now).then_some(paused_until),
