@@ -1,5 +1,10 @@
 //! Events reach those who want to know: in order, at least once, and whoever fails is in nobody's way.
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test fails by it"
+)]
 
 mod support;
 

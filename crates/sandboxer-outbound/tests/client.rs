@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sandboxer_extension::port::{ChosenBy, Outbound, OutboundError, OutboundErrorKind, OutboundReply, OutboundRequest};
-use sandboxer_outbound::{Allow, HttpOutbound, MOST_BODY};
+use sandboxer_outbound::{Allow, HttpOutbound, MOST_BODY, Resolver};
 use support::{Reply, Server};
 
 /// The caller's runtime knows no sockets, as the one of commands does not.
@@ -83,8 +83,7 @@ fn users_reach_no_private_place_whatever_it_is_called() {
         "metadata",
     ];
     // A resolver that leads everything here.
-    let here: Arc<dyn Fn(&str, u16) -> std::io::Result<Vec<SocketAddr>> + Send + Sync> =
-        Arc::new(move |_, port| Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]));
+    let here: Resolver = Arc::new(move |_, port| Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]));
     for outbound in [plain(), HttpOutbound::with_resolver(Allow::default(), here)] {
         for host in hosts {
             for (scheme, port) in [

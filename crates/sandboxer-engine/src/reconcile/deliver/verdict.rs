@@ -112,7 +112,8 @@ mod tests {
             Verdict::Cut => "cut".to_owned(),
             Verdict::Gone(_) => "gone".to_owned(),
         };
-        let table: &[(u16, &[(&str, &str)], &str, &str)] = &[
+        type Row = (u16, &'static [(&'static str, &'static str)], &'static str, &'static str);
+        let table: &[Row] = &[
             (200, &[], "taken", "taken"),
             (201, &[], "taken", "taken"),
             (202, &[], "taken", "taken"),
