@@ -226,3 +226,29 @@ fn what_cannot_be_written_as_a_request_is_not_sent() {
     }
     assert_eq!(server.connections(), 0);
 }
+
+#[test]
+fn the_public_internet_is_reached_over_tls_on_its_own_port_only() {
+    let public: Resolver = Arc::new(|_, port| Ok(vec![SocketAddr::from(([8, 8, 8, 8], port))]));
+    // With a block on the list, names must be looked up before anything can be said.
+    for allow in [Allow::default(), Allow::parse("10.0.0.0/8").unwrap()] {
+        let outbound = HttpOutbound::with_resolver(allow, public.clone());
+        for url in [
+            "http://8.8.8.8/",
+            "https://8.8.8.8:8443/",
+            "http://name.example/",
+            "https://name.example:8443/",
+        ] {
+            let error = send(&outbound, post(url, ChosenBy::User)).unwrap_err();
+            assert_eq!(error.kind, OutboundErrorKind::Forbidden, "{url}");
+        }
+        for url in [
+            "https://8.8.8.8/",
+            "https://name.example/",
+            "https://name.example:443/x",
+        ] {
+            assert!(outbound.admits(url, ChosenBy::User).is_ok(), "{url}");
+        }
+        assert!(outbound.admits("http://127.0.0.1:1/", ChosenBy::Operator).is_ok());
+    }
+}
