@@ -11,15 +11,15 @@ use extension_vm_packer::VmPackerExtension;
 use sandboxer_engine::api::{DeliverLimits, Recovered};
 use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::{Engine, Ports, Settings};
-use sandboxer_extension::port::{ChosenBy, Clock, Outbound, SystemClock, SystemIds};
+use sandboxer_extension::port::{Clock, SystemClock, SystemIds};
 use sandboxer_extension::{Extension, Registry};
 use sandboxer_host::{LocalExec, ProcessTable, SshSettings};
 use sandboxer_model::error::{ErrorCode, UserError};
-use sandboxer_outbound::{Allow, HttpOutbound};
 use sandboxer_store::Store;
 
 use crate::args::{ColorMode, Globals, OutputMode};
 use crate::env;
+use crate::outbound;
 use crate::output::color::Paint;
 use crate::output::progress::{Reporter, Style};
 use crate::output::shown;
@@ -265,8 +265,8 @@ impl Context {
     }
 
     fn over(&self, store: Store, extensions: Registry) -> Result<Engine, UserError> {
-        let outbound = outbound()?;
-        let state_hub = state_hub(&outbound)?;
+        let outbound = outbound::client()?;
+        let state_hub = outbound::state_hub(&outbound)?;
         let ids = Arc::new(SystemIds);
         let ports = Ports {
             clock: Arc::clone(&self.clock),
@@ -328,34 +328,6 @@ impl Context {
                 self.error_paint.warn("note:")
             ));
         }
-    }
-}
-
-/// How other services are reached.
-fn outbound() -> Result<HttpOutbound, UserError> {
-    let list = env::OUTBOUND_ALLOW.get().unwrap_or_default();
-    match Allow::parse(&list.to_string_lossy()) {
-        Ok(allow) => Ok(HttpOutbound::new(allow)),
-        Err(error) => Err(
-            UserError::new(ErrorCode::InvalidInput, format!("SANDBOXER_OUTBOUND_ALLOW: {error}"))
-                .hint("write for example SANDBOXER_OUTBOUND_ALLOW=hooks.lan:8443,10.20.0.0/16"),
-        ),
-    }
-}
-
-/// The State Hub that is told what happens.
-fn state_hub(outbound: &HttpOutbound) -> Result<Option<String>, UserError> {
-    let Some(url) = env::STATE_HUB_URL.get() else {
-        return Ok(None);
-    };
-    let url = url.to_string_lossy().into_owned();
-    match outbound.admits(&url, ChosenBy::Operator) {
-        Ok(()) => Ok(Some(url)),
-        Err(error) => Err(UserError::new(
-            ErrorCode::InvalidInput,
-            format!("SANDBOXER_STATE_HUB_URL is `{url}`: {}", error.why),
-        )
-        .hint("write for example SANDBOXER_STATE_HUB_URL=http://127.0.0.1:8000, or unset it")),
     }
 }
 
