@@ -75,41 +75,48 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::Man { dir } => verb::man::man(dir.as_deref()),
         Verb::Profiles { verb } => verb::profiles::profiles(context, verb),
         Verb::Extensions { verb } => verb::extensions::extensions(context, verb),
-        Verb::Create(args) => wait_for(verb::create::create(context, args)),
-        Verb::Run(args) => wait_for(verb::run::run(context, args)),
-        Verb::Exec(args) => wait_for(verb::exec::exec(context, args)),
-        Verb::Logs(args) => wait_for(verb::logs::logs(context, args)),
-        Verb::Get(args) => wait_for(verb::get::get(context, &args.id)),
-        Verb::List(args) => wait_for(verb::list::list(context, args)),
-        Verb::Wait(args) => wait_for(verb::wait::wait(context, args)),
-        Verb::Destroy(args) => wait_for(verb::destroy::destroy(context, args)),
-        Verb::Recreate(args) => wait_for(verb::recreate::recreate(context, &args.id)),
-        Verb::ExtendTtl(args) => wait_for(verb::extend_ttl::extend_ttl(context, args)),
-        Verb::Expire(args) => wait_for(verb::expire::expire(context, args.apply)),
-        Verb::Explain(args) => wait_for(verb::explain::explain(context, &args.id)),
-        Verb::Reachability { verb } => wait_for(verb::reachability::reachability(context, verb)),
-        Verb::Label(args) => wait_for(verb::label::label(context, args)),
-        Verb::Events(args) => wait_for(verb::events::events(context, args.id.as_deref())),
-        Verb::Hosts { verb } => wait_for(verb::hosts::hosts(context, verb)),
-        Verb::Inspect { verb } => wait_for(verb::inspect::inspect(context, verb)),
-        Verb::ReapStale(args) => wait_for(verb::reap_stale::reap_stale(context, args)),
+        Verb::Create(args) => wait_for(context, verb::create::create(context, args)),
+        Verb::Run(args) => wait_for(context, verb::run::run(context, args)),
+        Verb::Exec(args) => wait_for(context, verb::exec::exec(context, args)),
+        Verb::Logs(args) => wait_for(context, verb::logs::logs(context, args)),
+        Verb::Get(args) => wait_for(context, verb::get::get(context, &args.id)),
+        Verb::List(args) => wait_for(context, verb::list::list(context, args)),
+        Verb::Wait(args) => wait_for(context, verb::wait::wait(context, args)),
+        Verb::Destroy(args) => wait_for(context, verb::destroy::destroy(context, args)),
+        Verb::Recreate(args) => wait_for(context, verb::recreate::recreate(context, &args.id)),
+        Verb::ExtendTtl(args) => wait_for(context, verb::extend_ttl::extend_ttl(context, args)),
+        Verb::Expire(args) => wait_for(context, verb::expire::expire(context, args.apply)),
+        Verb::Explain(args) => wait_for(context, verb::explain::explain(context, &args.id)),
+        Verb::Reachability { verb } => wait_for(context, verb::reachability::reachability(context, verb)),
+        Verb::Label(args) => wait_for(context, verb::label::label(context, args)),
+        Verb::Events(args) => wait_for(context, verb::events::events(context, args)),
+        Verb::Webhooks { verb } => wait_for(context, verb::webhooks::webhooks(context, verb)),
+        Verb::Hosts { verb } => wait_for(context, verb::hosts::hosts(context, verb)),
+        Verb::Inspect { verb } => wait_for(context, verb::inspect::inspect(context, verb)),
+        Verb::ReapStale(args) => wait_for(context, verb::reap_stale::reap_stale(context, args)),
         Verb::Doctor => verb::doctor::doctor(context),
     }
 }
 
 fn internal(context: &Context, verb: InternalVerb) -> Result<u8, UserError> {
     match verb {
-        InternalVerb::Operate { operation } => wait_for(verb::operate::operate(context, &operation)),
+        InternalVerb::Operate { operation } => wait_for(context, verb::operate::operate(context, &operation)),
+        InternalVerb::Deliver => wait_for(context, verb::deliver::deliver(context)),
         InternalVerb::Docs { page } => verb::docs::docs(page),
     }
 }
 
-fn wait_for(work: impl Future<Output = Result<u8, UserError>>) -> Result<u8, UserError> {
+/// Does the work of a verb; afterwards others are told what happened.
+fn wait_for(context: &Context, work: impl Future<Output = Result<u8, UserError>>) -> Result<u8, UserError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot start the runtime: {error}")))?;
-    let outcome = runtime.block_on(work);
+    let outcome = runtime.block_on(async {
+        let outcome = work.await;
+        context.deliver().await;
+        outcome
+    });
     // The process ends right after this: threads that still wait inside the runtime must not be waited for.
     std::mem::forget(runtime);
     outcome

@@ -2,13 +2,13 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use extension_compose_ssh::ComposeSshExtension;
 use extension_native::{NativeExtension, Spare};
 use extension_vm_packer::VmPackerExtension;
-use sandboxer_engine::api::Recovered;
+use sandboxer_engine::api::{DeliverLimits, Recovered};
 use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::{Engine, Ports, Settings};
 use sandboxer_extension::port::{Clock, SystemClock, SystemIds};
@@ -19,10 +19,12 @@ use sandboxer_store::Store;
 
 use crate::args::{ColorMode, Globals, OutputMode};
 use crate::env;
+use crate::outbound;
 use crate::output::color::Paint;
 use crate::output::progress::{Reporter, Style};
 use crate::output::shown;
 use crate::output::timings::Timings;
+use crate::verb::deliver;
 
 /// How long reaching a host may take: a handshake takes less than a second, a lost packet three.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
@@ -66,6 +68,8 @@ pub(crate) struct Context {
     started: Duration,
     /// Waits to be the keeper of the sandbox that this command makes.
     spare: Mutex<Option<Spare>>,
+    /// The engine of this command, once there is one.
+    engine: OnceLock<&'static Engine>,
 }
 
 impl Context {
@@ -96,6 +100,7 @@ impl Context {
             timings: Arc::default(),
             started,
             spare: Mutex::new(spare),
+            engine: OnceLock::new(),
         })
     }
 
@@ -219,6 +224,8 @@ impl Context {
         reporter: &Reporter,
     ) -> Result<&'static Engine, UserError> {
         let engine: &'static Engine = Box::leak(Box::new(self.open(extensions).await?));
+        engine.announce().await?;
+        let engine = *self.engine.get_or_init(|| engine);
         let from = self.elapsed();
         let recovered = engine.recover(reporter).await?;
         self.timings.note("look for what was left undone", from, self.elapsed());
@@ -242,7 +249,7 @@ impl Context {
         let from = self.elapsed();
         let store = Store::open(&self.data_dir, Arc::clone(&self.clock), Arc::new(SystemIds)).await?;
         self.timings.note("open the database", from, self.elapsed());
-        Ok(self.over(store, extensions))
+        self.over(store, extensions)
     }
 
     /// The same for a look only: where there is no database, none is made.
@@ -254,10 +261,12 @@ impl Context {
             return self.open(extensions).await;
         }
         let store = Store::open_in_memory(Arc::clone(&self.clock), Arc::new(SystemIds)).await?;
-        Ok(self.over(store, extensions))
+        self.over(store, extensions)
     }
 
-    fn over(&self, store: Store, extensions: Registry) -> Engine {
+    fn over(&self, store: Store, extensions: Registry) -> Result<Engine, UserError> {
+        let outbound = outbound::client()?;
+        let state_hub = outbound::state_hub(&outbound)?;
         let ids = Arc::new(SystemIds);
         let ports = Ports {
             clock: Arc::clone(&self.clock),
@@ -265,9 +274,30 @@ impl Context {
             owners: Arc::new(ProcessTable::new()),
             store,
             extensions,
-            outbound: None,
+            outbound: Some(Arc::new(outbound)),
         };
-        Engine::new(ports, self.catalog(), Settings::default())
+        let settings = Settings {
+            state_hub,
+            ..Settings::default()
+        };
+        Ok(Engine::new(ports, self.catalog(), settings))
+    }
+
+    /// Tells those who want to know what happened, if there are any: for a moment only, since somebody waits. What takes
+    /// longer is left to a process of its own.
+    pub(crate) async fn deliver(&self) {
+        let Some(engine) = self.engine.get() else { return };
+        let from = self.elapsed();
+        match engine.deliver(DeliverLimits::brief()).await {
+            Ok(delivered) if delivered.unfinished => deliver::start(self),
+            Ok(_) => {}
+            Err(error) => self.note(&format!(
+                "{} events are kept, but cannot be delivered: {}",
+                self.error_paint.warn("note:"),
+                error.message
+            )),
+        }
+        self.timings.note("tell others what happened", from, self.elapsed());
     }
 
     fn tell(&self, recovered: &Recovered) {

@@ -85,6 +85,18 @@ pub(crate) const TUNNEL_PORT: Variable = Variable {
     help: "local port of the tunnel to the host of a sandbox",
     default: "no tunnel",
 };
+/// Who is told what happens.
+pub(crate) const STATE_HUB_URL: Variable = Variable {
+    name: "SANDBOXER_STATE_HUB_URL",
+    help: "address of the State Hub that every event is sent to, such as `http://127.0.0.1:8000`",
+    default: "none is told",
+};
+/// Where webhooks may go beside the public internet.
+pub(crate) const OUTBOUND_ALLOW: Variable = Variable {
+    name: "SANDBOXER_OUTBOUND_ALLOW",
+    help: "where webhooks may go beside public addresses over https: `host:port` and blocks of addresses such as `10.0.0.0/8`, separated by commas",
+    default: "nowhere else",
+};
 /// Base of the data directory.
 pub(crate) const XDG_DATA_HOME: Variable = Variable {
     name: "XDG_DATA_HOME",
@@ -141,6 +153,8 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &BRIDGE_CONFIG,
     &TUNNEL_PORT,
     &VM_TUNNEL_PORT,
+    &STATE_HUB_URL,
+    &OUTBOUND_ALLOW,
     &XDG_DATA_HOME,
     &XDG_CONFIG_HOME,
     &HOME,

@@ -8,6 +8,7 @@ mod error;
 mod fast;
 mod host_keys;
 mod interrupt;
+mod outbound;
 mod output;
 mod terminal;
 mod value;

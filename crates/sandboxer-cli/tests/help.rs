@@ -22,6 +22,13 @@ const VERBS: &[&str] = &[
     "reachability show",
     "label",
     "events",
+    "events sinks",
+    "events redeliver",
+    "webhooks",
+    "webhooks add",
+    "webhooks list",
+    "webhooks remove",
+    "webhooks test",
     "profiles",
     "profiles list",
     "profiles show",
@@ -55,7 +62,7 @@ fn every_verb_has_help_with_an_example() {
         args.push("--help");
         let answer = world.run(&args);
         assert_eq!(answer.code, 0, "{answer:?}");
-        let groups = ["reachability", "profiles", "extensions", "hosts", "inspect"];
+        let groups = ["reachability", "profiles", "extensions", "hosts", "inspect", "webhooks"];
         assert!(
             groups.contains(verb) || answer.stdout.contains("Example"),
             "{verb} shows no example"

@@ -1,6 +1,7 @@
 //! What callers of the engine pass in and get back. The CLI and every server speak these.
 
 mod hosts;
+mod sinks;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +22,10 @@ use sandboxer_model::route::RouteDecision;
 use sandboxer_model::sandbox::{Consumer, Failure, Sandbox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use sinks::{
+    AddWebhook, AddedWebhook, DeliverLimits, Delivered, Hurry, ListedEvent, Redelivered, TestedWebhook, Waiting,
+};
 
 pub use hosts::{AddHost, HostInspection, ReapAction, ReapReport, ReapResult, Sight, StaleReport};
 

@@ -12,11 +12,12 @@ use sandboxer_model::id::OperationId;
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::reachability::Reachability;
 use sandboxer_model::sandbox::Sandbox;
+use sandboxer_model::sink::SinkStatus;
 use sandboxer_store::Store;
 
 use crate::api::{
-    CreateRequest, Created, Destroyed, ExecCommand, ExpireAction, Explanation, Extend, ListFilter, Plan, Progress,
-    Recovered, RunOutcome,
+    AddWebhook, AddedWebhook, CreateRequest, Created, DeliverLimits, Delivered, Destroyed, ExecCommand, ExpireAction,
+    Explanation, Extend, ListFilter, ListedEvent, Plan, Progress, Recovered, Redelivered, RunOutcome, TestedWebhook,
 };
 use crate::cancel::Cancel;
 use crate::catalog::Catalog;
@@ -43,6 +44,8 @@ pub struct Ports {
 pub struct Settings {
     /// How long backends may take.
     pub timeouts: Timeouts,
+    /// Address of the State Hub that is told what happens; `None`: none is.
+    pub state_hub: Option<String>,
 }
 
 /// How long one call of a backend may take.
@@ -288,5 +291,81 @@ impl Engine {
     /// Those of the store.
     pub async fn recover(&self, p: &dyn Progress) -> Result<Recovered, UserError> {
         self.do_recover(p).await
+    }
+
+    /// Makes the State Hub of the settings known to the store: from here on events are kept for it. Called once, before
+    /// anything else; cheap when it is known.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn announce(&self) -> Result<(), UserError> {
+        self.do_announce().await
+    }
+
+    /// Sends events that are due to the State Hub and to webhooks. Takes no input, may be called by any number of
+    /// processes at once, and returns within the limits whatever the other side does; one query when there is nothing to
+    /// do. A server calls it in a loop.
+    ///
+    /// # Errors
+    /// Those of the store. A sink that fails is no error: what failed is stored with it, and tried again later.
+    pub async fn deliver(&self, limits: DeliverLimits) -> Result<Delivered, UserError> {
+        self.do_deliver(limits).await
+    }
+
+    /// Where events are sent, and how delivery stands.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn sinks(&self) -> Result<Vec<SinkStatus>, UserError> {
+        Ok(self.ports.store.sinks().await?)
+    }
+
+    /// Adds a webhook. It gets what happens from here on.
+    ///
+    /// # Errors
+    /// `InvalidInput` when nothing may be sent there, `WrongState` when it is there already.
+    pub async fn add_webhook(&self, new: &AddWebhook) -> Result<AddedWebhook, UserError> {
+        self.do_add_webhook(new).await
+    }
+
+    /// Every webhook in the order they were added.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn list_webhooks(&self) -> Result<Vec<SinkStatus>, UserError> {
+        self.webhooks().await
+    }
+
+    /// Forgets a webhook and what was still to be sent there.
+    ///
+    /// # Errors
+    /// `NotFound`, `Ambiguous`.
+    pub async fn remove_webhook(&self, id: &str) -> Result<SinkStatus, UserError> {
+        self.do_remove_webhook(id).await
+    }
+
+    /// Sends a webhook a message that tells of nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `Ambiguous`, `Unavailable` when nobody answers.
+    pub async fn test_webhook(&self, id: &str) -> Result<TestedWebhook, UserError> {
+        self.do_test_webhook(id).await
+    }
+
+    /// Makes due again what was given up or waits for another try: for one sink or all, of one sandbox or all. A webhook
+    /// that was disabled and is named is enabled.
+    ///
+    /// # Errors
+    /// `NotFound`, `Ambiguous`.
+    pub async fn redeliver(&self, sink: Option<&str>, sandbox: Option<&str>) -> Result<Redelivered, UserError> {
+        self.do_redeliver(sink, sandbox).await
+    }
+
+    /// What happened, in order, and who does not know yet.
+    ///
+    /// # Errors
+    /// `NotFound`, `Ambiguous`.
+    pub async fn listed_events(&self, id: Option<&str>) -> Result<Vec<ListedEvent>, UserError> {
+        self.do_listed_events(id).await
     }
 }

@@ -10,6 +10,7 @@
 //! | `host` | registered hosts, looking at them, what is left over there |
 //! | `reconcile` | recovery of what dead processes left, comparison with the world |
 //! | `lifetime` | what time it is for a sandbox, whatever the calendar says |
+//! | `sink` | where events are sent: what is said there, and who may be told |
 //! | `query` | reading: get, list, wait, explain, labels, events |
 //! | [`catalog`] | profiles and manifests in layers |
 //! | [`schema`] | JSON Schemas of what is shown |
@@ -30,6 +31,7 @@ mod query;
 mod reconcile;
 mod route;
 pub mod schema;
+mod sink;
 
 pub use cancel::Cancel;
 pub use engine::{Engine, Ports, Settings, Timeouts};

@@ -153,6 +153,10 @@ typed_id!(
     EventId, "evt"
 );
 typed_id!(
+    /// Names a webhook.
+    WebhookId, "hook"
+);
+typed_id!(
     /// Names one installation of sand-boxer (one store): the owner written on everything it creates.
     InstallationId, "inst"
 );

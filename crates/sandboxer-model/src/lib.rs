@@ -16,6 +16,7 @@
 //! | [`route`] | candidates, and why each was taken or not |
 //! | [`operation`] | durable multi-step jobs |
 //! | [`event`] | what happened, in order |
+//! | [`sink`] | where events are sent |
 //! | [`money`] | micro-units, quotes and meters |
 //! | [`schema`], [`mod@reference`] | JSON Schemas and reference pages made from the types |
 //! | [`error`] | error codes, exit codes and the one error shape users see |
@@ -38,3 +39,4 @@ pub mod registry;
 pub mod route;
 pub mod sandbox;
 pub mod schema;
+pub mod sink;

@@ -35,6 +35,8 @@ async fn main() {
     lap("open");
     let _ = store.due("me", 256).await;
     lap("due");
+    let _ = store.outstanding(false).await;
+    lap("ask what is to be sent");
     let mut record = record();
     let mut operation = operation(&record.sandbox.sandbox_id, "me", SystemClock.now());
     let id = operation.operation_id.clone();

@@ -8,6 +8,7 @@ use sandboxer_model::lifecycle::State;
 use crate::error::StoreError;
 use crate::host::{Refused, write_reservation};
 use crate::open::{Connection, Store, sqlite_code};
+use crate::outbox::note_in_outbox;
 use crate::record::{Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepRecord, Stored};
 
 /// What a commit must survive. A later `Acknowledged` commit makes every earlier one durable too.
@@ -300,6 +301,7 @@ impl Store {
                 self.json(&whole)?,
             ])?;
         }
+        note_in_outbox(transaction, sandbox, last + 1)?;
         Ok(())
     }
 

@@ -85,7 +85,7 @@ pub enum StoreError {
     /// There is no such record.
     #[error("there is no {what} `{name}`")]
     NotFound {
-        /// `sandbox`, `operation`, `host`.
+        /// `sandbox`, `operation`, `host`, `sink`.
         what: &'static str,
         /// What was asked for.
         name: String,
@@ -140,6 +140,9 @@ impl From<StoreError> for UserError {
             StoreError::IllegalMove { .. } => UserError::new(ErrorCode::Internal, message),
             StoreError::NotFound { what: "host", .. } => {
                 UserError::new(ErrorCode::NotFound, message).hint("see what is registered with `sandboxer hosts list`")
+            }
+            StoreError::NotFound { what: "sink", .. } => {
+                UserError::new(ErrorCode::NotFound, message).hint("see what there is with `sandboxer events sinks`")
             }
             StoreError::NotFound { .. } => {
                 UserError::new(ErrorCode::NotFound, message).hint("see what exists with `sandboxer list --all`")

@@ -1,12 +1,12 @@
 //! Registered hosts, and what sandboxes hold of them.
 
-use rusqlite::{Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Row, Transaction, params};
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::registry::{Capacity, Host, HostState, HostStatus, Reservation, Share};
 
-use crate::commit::signed;
+use crate::commit::{Durability, signed};
 use crate::error::StoreError;
-use crate::open::{Connection, Store};
+use crate::open::Store;
 use crate::record::SandboxRecord;
 
 const HOSTS: &str = "SELECT host.record, host.state, COUNT(reservation.sandbox_id), \
@@ -186,20 +186,8 @@ impl Store {
     }
 
     /// One transaction about hosts. What an operator is told survives a loss of power.
-    fn change_hosts<T>(&self, work: impl Fn(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut guard = self.connection();
-        let connection: &mut Connection = &mut guard;
-        let wrong = |error: rusqlite::Error| self.classify(&error);
-        connection
-            .keep(crate::commit::Durability::Acknowledged)
-            .map_err(wrong)?;
-        let transaction = connection
-            .sqlite
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(wrong)?;
-        let done = work(&transaction)?;
-        transaction.commit().map_err(wrong)?;
-        Ok(done)
+    fn change_hosts<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.transact(Durability::Acknowledged, work)
     }
 }
 

@@ -8,20 +8,28 @@
 //! | `commit` | the one way to change it: one transaction, fenced |
 //! | `read` | the ways to ask it |
 //! | `host` | registered hosts, and what sandboxes hold of them |
+//! | `sink` | where events are sent, and how each of these places does |
+//! | `outbox` | what is still to be sent: who sends it, how far that got |
+//! | `transact` | one transaction about anything but a sandbox |
 //! | `error` | what can go wrong |
 
 mod commit;
 mod error;
 mod host;
 mod open;
+mod outbox;
 mod read;
 mod record;
 mod schema;
+mod sink;
+mod transact;
 
 pub use commit::{Change, Durability, KeyChange, KeyRecord};
 pub use error::StoreError;
 pub use open::Store;
+pub use outbox::{Advance, Claim, Hold, Setback, Undelivered};
 pub use read::{Due, SandboxFilter};
 pub use record::{
     Facts, Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepPhase, StepRecord, StepStatus,
 };
+pub use sink::{Breaker, DueSink, Outstanding, Secret};

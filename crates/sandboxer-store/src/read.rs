@@ -190,11 +190,7 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn events(&self, sandbox: Option<&SandboxId>) -> Result<Vec<Event>, StoreError> {
-        let read = |row: &Row<'_>| {
-            let mut event: Event = self.parse(&self.text(row, "record")?)?;
-            event.seq = u64::try_from(self.number(row, "seq")?).unwrap_or(0);
-            Ok(event)
-        };
+        let read = |row: &Row<'_>| self.read_event(row);
         match sandbox {
             Some(id) => {
                 let sql = "SELECT seq, record FROM event WHERE sandbox_id = $1 ORDER BY seq";
@@ -299,6 +295,12 @@ impl Store {
         Ok(record)
     }
 
+    pub(crate) fn read_event(&self, row: &Row<'_>) -> Result<Event, StoreError> {
+        let mut event: Event = self.parse(&self.text(row, "record")?)?;
+        event.seq = u64::try_from(self.number(row, "seq")?).unwrap_or(0);
+        Ok(event)
+    }
+
     fn read_operation(&self, row: &Row<'_>) -> Result<OperationRecord, StoreError> {
         let (id, sandbox) = (self.text(row, "id")?, self.text(row, "sandbox_id")?);
         let (kind, status) = (self.text(row, "kind")?, self.text(row, "status")?);
@@ -350,20 +352,20 @@ impl Store {
         self.column(row, column)
     }
 
-    fn optional(&self, row: &Row<'_>, column: &str) -> Result<Option<String>, StoreError> {
+    pub(crate) fn optional(&self, row: &Row<'_>, column: &str) -> Result<Option<String>, StoreError> {
         self.column(row, column)
     }
 
-    fn number(&self, row: &Row<'_>, column: &str) -> Result<i64, StoreError> {
+    pub(crate) fn number(&self, row: &Row<'_>, column: &str) -> Result<i64, StoreError> {
         self.column(row, column)
     }
 
-    fn column<T: FromSql>(&self, row: &Row<'_>, column: &str) -> Result<T, StoreError> {
+    pub(crate) fn column<T: FromSql>(&self, row: &Row<'_>, column: &str) -> Result<T, StoreError> {
         row.get(column)
             .map_err(|error| self.corrupt(format!("column {column}: {error}")))
     }
 
-    fn time(&self, row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {
+    pub(crate) fn time(&self, row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {
         let at = self.number(row, column)?;
         Timestamp::from_microsecond(at).map_err(|error| self.corrupt(format!("column {column}: {error}")))
     }

@@ -3,7 +3,7 @@
 /// `SBXR`: marks a file as ours.
 pub(crate) const APPLICATION_ID: i64 = 0x5342_5852;
 /// Version of the tables this release reads and writes.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 /// The pragmas of every connection.
 ///
 /// `wal_autocheckpoint` is the number of pages of the log after which a commit folds it into the database. Low, since
@@ -12,7 +12,7 @@ pub(crate) const SET_UP: &str = "PRAGMA wal_autocheckpoint = 128; PRAGMA synchro
 
 /// What leads from each version to the next, beginning with nothing. A step that was released is never changed: tables are
 /// only added to, so that a command of the release before, still running, is not disturbed.
-pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME];
+pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME, SINKS];
 
 /// Version 1. Times are microseconds since 1970.
 const RECORDS: &str = "
@@ -76,4 +76,24 @@ const UPTIME: &str = "
 ALTER TABLE sandbox ADD COLUMN boot TEXT;
 ALTER TABLE sandbox ADD COLUMN deadline_uptime BIGINT;
 CREATE INDEX sandbox_uptime ON sandbox (boot, deadline_uptime) WHERE deadline_uptime IS NOT NULL;
+";
+
+/// Version 5: where events are sent, and what is still to be sent.
+///
+/// A commit notes in `outbox` that a sandbox has events from `since` on, and nothing when there is no sink. Delivery turns
+/// that into one row per sink and sandbox: everything up to `delivered` was sent, everything up to `target` is to be. A row
+/// goes when it is done, so the table holds what is undelivered and no more. `due_at` is the end of the lease while
+/// somebody holds one; without it the row was given up.
+const SINKS: &str = "
+CREATE TABLE sink (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, secret TEXT, failures BIGINT NOT NULL,
+    paused_until BIGINT NOT NULL, slow_until BIGINT NOT NULL, last_error TEXT, record TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE outbox (sandbox_id TEXT PRIMARY KEY, since BIGINT NOT NULL) WITHOUT ROWID;
+CREATE TABLE delivery (
+    sink_id TEXT NOT NULL, sandbox_id TEXT NOT NULL, delivered BIGINT NOT NULL, target BIGINT NOT NULL,
+    due_at BIGINT, lease_owner TEXT NOT NULL, attempts BIGINT NOT NULL, failed_since BIGINT, error TEXT,
+    PRIMARY KEY (sink_id, sandbox_id)
+) WITHOUT ROWID;
+CREATE INDEX delivery_due ON delivery (sink_id, due_at) WHERE due_at IS NOT NULL;
 ";

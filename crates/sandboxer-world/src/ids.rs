@@ -51,6 +51,14 @@ impl IdSource for TestIds {
         let (_, random) = self.next();
         most.mul_f64((random >> 11) as f64 / (1u64 << 53) as f64)
     }
+
+    fn key(&self) -> std::io::Result<[u8; 32]> {
+        let mut key = [0; 32];
+        for part in key.chunks_exact_mut(8) {
+            part.copy_from_slice(&self.next().1.to_le_bytes());
+        }
+        Ok(key)
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! | [`hosts`] | machines that sandboxes are put on |
 //! | [`fault`] | what can go wrong, and when |
 //! | [`mutant`] | deliberately broken behaviours, to show that suites can fail |
+//! | [`receivers`] | who events are sent to, and how they misbehave |
 //! | [`process`] | commands inside a fake sandbox |
 //! | [`clock`], [`ids`], [`owners`] | ports under the test's control |
 //! | [`invariant`] | what must hold once everything has come to rest |
@@ -25,6 +26,7 @@ pub mod mutant;
 pub mod owners;
 mod policy;
 pub mod process;
+pub mod receivers;
 pub mod world;
 
 pub use clock::TestClock;
@@ -35,4 +37,5 @@ pub use ids::TestIds;
 pub use invariant::{Books, violations};
 pub use mutant::Mutant;
 pub use owners::TestOwners;
+pub use receivers::{Manner, Received, Receivers, wrong_histories};
 pub use world::{Effect, EffectKind, Resource, World};

@@ -23,6 +23,9 @@ pub(crate) enum InternalVerb {
         /// The operation
         operation: String,
     },
+    /// Deliver events; started by a command whose own time for it was too short
+    #[command(name = "__deliver")]
+    Deliver,
     /// Print reference documentation as Markdown
     #[command(name = "__docs")]
     Docs {

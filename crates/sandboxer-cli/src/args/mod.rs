@@ -8,10 +8,12 @@
 //! | `inside` | verbs about what runs inside: `exec`, `logs` |
 //! | `sandboxes` | verbs about sandboxes that are there: `list`, `wait`, `destroy`, `extend-ttl` … |
 //! | `catalog` | verbs about profiles and extensions |
+//! | `events` | verbs about what happened, and who is told |
 //! | `hosts` | verbs about hosts |
 //! | `internal` | verbs people never see |
 
 mod catalog;
+mod events;
 mod globals;
 mod hosts;
 mod inside;
@@ -24,13 +26,14 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use catalog::{ExtensionsVerb, ProfilesVerb};
+pub(crate) use events::{AddWebhookArgs, EventsArgs, EventsVerb, RedeliverArgs, WebhooksVerb};
 pub(crate) use globals::{ColorMode, Globals, OutputMode};
 pub(crate) use hosts::{AddHostArgs, HostsVerb, InspectVerb, ProbeArgs, ReapStaleArgs, StaleArgs};
 pub(crate) use inside::{CommandArgs, ExecArgs, LogsArgs};
 pub(crate) use internal::{DocsPage, Internal, InternalVerb};
 pub(crate) use make::{CreateArgs, RecipeArgs, RunArgs};
 pub(crate) use sandboxes::{
-    DestroyArgs, EventsArgs, ExpireArgs, ExtendTtlArgs, IdArg, LabelArgs, ListArgs, ReachabilityVerb, WaitArgs,
+    DestroyArgs, ExpireArgs, ExtendTtlArgs, IdArg, LabelArgs, ListArgs, ReachabilityVerb, WaitArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -141,9 +144,15 @@ Examples:
     /// Set (`key=value`) and remove (`key-`) labels of a sandbox
     #[command(after_help = "Example:\n  sandboxer label sbx-01k team=blue old-")]
     Label(LabelArgs),
-    /// Show what happened, to one sandbox or to all
-    #[command(after_help = "Examples:\n  sandboxer events\n  sandboxer events sbx-01k")]
+    /// Show what happened, to one sandbox or to all; who is told, and what is still to be sent
+    #[command(after_help = "Examples:\n  sandboxer events\n  sandboxer events sbx-01k\n  sandboxer events sinks")]
     Events(EventsArgs),
+    /// Addresses that are told what happens
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Webhooks {
+        #[command(subcommand)]
+        verb: WebhooksVerb,
+    },
     /// The recipes sandboxes are made from
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Profiles {

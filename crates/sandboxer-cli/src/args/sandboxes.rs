@@ -86,14 +86,6 @@ pub(crate) struct LabelArgs {
     pub(crate) changes: Vec<String>,
 }
 
-// `events`.
-#[derive(Debug, Args)]
-pub(crate) struct EventsArgs {
-    /// Id of the sandbox, or any unique beginning of it; all of them when left out
-    #[arg(value_name = "ID")]
-    pub(crate) id: Option<String>,
-}
-
 // `reachability …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReachabilityVerb {

@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod create;
+pub(crate) mod deliver;
 pub(crate) mod destroy;
 pub(crate) mod docs;
 pub(crate) mod doctor;
@@ -26,3 +27,4 @@ pub(crate) mod recipe;
 pub(crate) mod recreate;
 pub(crate) mod run;
 pub(crate) mod wait;
+pub(crate) mod webhooks;

@@ -1,5 +1,6 @@
 //! `__operate`: carry out an accepted operation after the command that accepted it is gone.
 
+use sandboxer_engine::api::DeliverLimits;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::OperationId;
 
@@ -17,6 +18,8 @@ pub(crate) async fn operate(context: &Context, operation: &str) -> Result<u8, Us
         .map_err(|error| UserError::new(ErrorCode::Usage, format!("{error}")))?;
     let reporter = context.reporter();
     let engine = context.open(context.extensions(Warm::Up)?).await?;
-    engine.resume(&operation, &reporter).await?;
-    Ok(0)
+    let outcome = engine.resume(&operation, &reporter).await;
+    // Nobody waits here.
+    let _ = engine.deliver(DeliverLimits::patient()).await;
+    outcome.map(|()| 0)
 }

@@ -3,7 +3,11 @@
 //! | file | does |
 //! |---|---|
 //! | `recover` | takes over what dead processes left; removes what is past its time |
+//! | `deliver` | sends events to where they are wanted |
 //! | `observe` | compares sandboxes with their backends, where a backend answers locally |
 
+mod deliver;
 mod observe;
 mod recover;
+
+pub(crate) use deliver::REQUEST_TIMEOUT;

@@ -19,7 +19,7 @@ use sandboxer_extension::port::{Clock, IdSource};
 use sandboxer_extension::{ExecStdio, Manifest, Registry};
 use sandboxer_model::event::Event;
 use sandboxer_store::Store;
-use sandboxer_world::{FakeExtension, TestClock, TestIds, TestOwners, World, capable};
+use sandboxer_world::{FakeExtension, Receivers, TestClock, TestIds, TestOwners, World, capable};
 
 /// A world, a store, and what engines over them share.
 pub struct Bench {
@@ -28,6 +28,7 @@ pub struct Bench {
     pub clock: Arc<TestClock>,
     pub ids: Arc<TestIds>,
     pub owners: TestOwners,
+    pub receivers: Arc<Receivers>,
     pub home: tempfile::TempDir,
     extensions: Registry,
 }
@@ -53,9 +54,10 @@ impl Bench {
         Bench {
             world,
             store,
-            clock,
+            clock: clock.clone(),
             ids,
             owners: TestOwners::new("first"),
+            receivers: Arc::new(Receivers::new(clock.clone())),
             home: tempfile::tempdir().unwrap(),
             extensions,
         }
@@ -68,15 +70,30 @@ impl Bench {
 
     /// The engine of this process, over the same store and world.
     pub fn engine_of(&self, owners: TestOwners) -> Engine {
+        self.engine_with(owners, Settings::default())
+    }
+
+    /// The engine of the first process, told to tell a State Hub.
+    pub async fn telling(&self, hub: &str) -> Engine {
+        let settings = Settings {
+            state_hub: Some(hub.to_owned()),
+            ..Settings::default()
+        };
+        let engine = self.engine_with(self.owners.clone(), settings);
+        engine.announce().await.unwrap();
+        engine
+    }
+
+    fn engine_with(&self, owners: TestOwners, settings: Settings) -> Engine {
         let ports = Ports {
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             owners: Arc::new(owners),
             store: self.store.clone(),
             extensions: self.extensions.clone(),
-            outbound: None,
+            outbound: Some(self.receivers.clone()),
         };
-        Engine::new(ports, Catalog::new(Layers::default()), Settings::default())
+        Engine::new(ports, Catalog::new(Layers::default()), settings)
     }
 
     /// A request for a shipped profile.

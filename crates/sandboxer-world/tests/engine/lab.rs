@@ -682,6 +682,11 @@ impl IdSource for FusedIds {
     fn jitter(&self, most: Duration) -> Duration {
         self.ids.jitter(most)
     }
+
+    fn key(&self) -> std::io::Result<[u8; 32]> {
+        self.fuse.burn();
+        self.ids.key()
+    }
 }
 
 impl Faults for Fuse {

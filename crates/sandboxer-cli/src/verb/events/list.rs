@@ -1,4 +1,4 @@
-//! `events`: what happened, in order.
+//! What happened, in order.
 
 use sandboxer_model::error::UserError;
 
@@ -10,15 +10,16 @@ use crate::output::table::Columns;
 ///
 /// # Errors
 /// Those of the engine.
-pub(crate) async fn events(context: &Context, id: Option<&str>) -> Result<u8, UserError> {
+pub(super) async fn list(context: &Context, id: Option<&str>) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let events = context.engine(&reporter).await?.events(id).await?;
+    let events = context.engine(&reporter).await?.listed_events(id).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&events)?,
         Format::Table => {
             let mut table = Columns::new(context.paint, &["TIME", "ID", "SEQ", "EVENT", "SUMMARY"]);
-            for event in &events {
+            for listed in &events {
+                let event = &listed.event;
                 table.row([
                     format!("{:.3}", event.at),
                     event.sandbox_id.to_string(),
