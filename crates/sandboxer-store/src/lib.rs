@@ -8,20 +8,26 @@
 //! | `commit` | the one way to change it: one transaction, fenced |
 //! | `read` | the ways to ask it |
 //! | `host` | registered hosts, and what sandboxes hold of them |
+//! | `reconcile` | whose turn it is to look, what each look came to, what was seen once |
+//! | `count` | figures over all records |
 //! | `error` | what can go wrong |
 
 mod commit;
+mod count;
 mod error;
 mod host;
 mod open;
 mod read;
+mod reconcile;
 mod record;
 mod schema;
 
 pub use commit::{Change, Durability};
+pub use count::Counts;
 pub use error::StoreError;
 pub use open::Store;
 pub use read::{Due, SandboxFilter};
+pub use reconcile::{Claim, Sighting, Turn};
 pub use record::{
     Facts, Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepPhase, StepRecord, StepStatus,
 };

@@ -328,20 +328,20 @@ impl Store {
         self.column(row, column)
     }
 
-    fn optional(&self, row: &Row<'_>, column: &str) -> Result<Option<String>, StoreError> {
+    pub(crate) fn optional(&self, row: &Row<'_>, column: &str) -> Result<Option<String>, StoreError> {
         self.column(row, column)
     }
 
-    fn number(&self, row: &Row<'_>, column: &str) -> Result<i64, StoreError> {
+    pub(crate) fn number(&self, row: &Row<'_>, column: &str) -> Result<i64, StoreError> {
         self.column(row, column)
     }
 
-    fn column<T: FromSql>(&self, row: &Row<'_>, column: &str) -> Result<T, StoreError> {
+    pub(crate) fn column<T: FromSql>(&self, row: &Row<'_>, column: &str) -> Result<T, StoreError> {
         row.get(column)
             .map_err(|error| self.corrupt(format!("column {column}: {error}")))
     }
 
-    fn time(&self, row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {
+    pub(crate) fn time(&self, row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {
         let at = self.number(row, column)?;
         Timestamp::from_microsecond(at).map_err(|error| self.corrupt(format!("column {column}: {error}")))
     }
