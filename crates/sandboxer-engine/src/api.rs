@@ -1,6 +1,7 @@
 //! What callers of the engine pass in and get back. The CLI and every server speak these.
 
 mod hosts;
+mod status;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use hosts::{AddHost, HostInspection, ReapAction, ReapReport, ReapResult, Sight, StaleReport};
+pub use status::{Action, Did, HostBrief, HostLoss, ReconcilerStatus, RunReport, Status, StuckOperation};
 
 /// What to create.
 #[derive(Debug, Clone, Default)]

@@ -32,3 +32,4 @@ pub mod schema;
 pub use cancel::Cancel;
 pub use engine::{Engine, Ports, Settings, Timeouts};
 pub use error::user_error;
+pub use reconcile::{Effort, Reconciler, reconcilers, truth_table};

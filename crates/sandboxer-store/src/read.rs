@@ -231,6 +231,28 @@ impl Store {
         })
     }
 
+    /// Sandboxes whose deadline passed, the longest overdue first: one indexed query.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn overdue(&self, limit: u32) -> Result<Vec<SandboxId>, StoreError> {
+        let now = self.clock().now().as_microsecond();
+        let sql = "SELECT id FROM sandbox WHERE state <> 'destroyed' AND deadline <= $1 ORDER BY deadline LIMIT $2";
+        self.rows(sql, params![now, limit], |row| {
+            let id = self.text(row, "id")?;
+            id.parse().map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))
+        })
+    }
+
+    /// Operations that are stuck, oldest first.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn stuck(&self, limit: u32) -> Result<Vec<OperationRecord>, StoreError> {
+        let sql = format!("{OPERATION} WHERE is_open = 1 AND status = 'stuck' ORDER BY created_at, id LIMIT $1");
+        self.rows(&sql, [limit], |row| self.read_operation(row))
+    }
+
     /// The first row, read.
     pub(crate) fn one<T>(
         &self,

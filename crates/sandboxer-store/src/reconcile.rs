@@ -2,6 +2,8 @@
 //!
 //! None of it is the truth about a sandbox: it may be lost with the power of the machine, and is then found again.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Transaction, TransactionBehavior, params};
 use sandboxer_model::id::SandboxId;
@@ -193,6 +195,21 @@ impl Store {
         self.one("SELECT at FROM alive WHERE sandbox_id = $1", [id.as_str()], |row| {
             self.time(row, "at")
         })
+    }
+
+    /// When each sandbox was last seen alive by a sweep.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn seen_alive(&self) -> Result<BTreeMap<SandboxId, Timestamp>, StoreError> {
+        let pairs = self.rows("SELECT sandbox_id, at FROM alive", (), |row| {
+            let id = self.text(row, "sandbox_id")?;
+            let id = id
+                .parse()
+                .map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))?;
+            Ok((id, self.time(row, "at")?))
+        })?;
+        Ok(pairs.into_iter().collect())
     }
 
     /// A number that is another one after another connection wrote something: the cheapest way to be nudged.

@@ -26,6 +26,8 @@ fn host(name: &str, slots: Option<u64>) -> Host {
         watermarks: Watermarks::default(),
         probe: None,
         unreachable: None,
+        unreachable_since: None,
+        probe_after: None,
         added_at: SystemClock.now(),
     }
 }
