@@ -25,4 +25,6 @@ pub(crate) mod reap_stale;
 pub(crate) mod recipe;
 pub(crate) mod recreate;
 pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod wait;
