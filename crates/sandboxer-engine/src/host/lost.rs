@@ -5,6 +5,7 @@
 //! finds what is still on it: ours by its mark, its record over.
 
 use jiff::Timestamp;
+use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::UserError;
 use sandboxer_model::lifecycle::State;
 use sandboxer_store::{SandboxFilter, SandboxRecord, StoreError};
@@ -12,6 +13,7 @@ use sandboxer_store::{SandboxFilter, SandboxRecord, StoreError};
 use crate::api::{HostLoss, Progress};
 use crate::engine::Engine;
 use crate::operation::job::reached_by;
+use crate::reconcile::{Evidence, HostFact, Verdict, decide};
 
 /// Times another process may change a sandbox between reading and writing before this is called busy.
 const ATTEMPTS: u32 = 50;
@@ -67,9 +69,7 @@ impl Engine {
     ) -> Result<bool, UserError> {
         let id = record.sandbox.sandbox_id.clone();
         for _ in 0..ATTEMPTS {
-            let is_over = record.sandbox.operation_id.is_none()
-                && matches!(record.sandbox.state, State::Destroyed | State::Failed);
-            if is_over {
+            if decide(&evidence(&record)) != Verdict::GiveUp {
                 return Ok(false);
             }
             let lived_until = self.last_proof_of_life(&record).await?;
@@ -93,5 +93,23 @@ impl Engine {
             .into_iter()
             .flatten()
             .max())
+    }
+}
+
+/// What is known of a sandbox whose host is gone: nothing but what is stored.
+fn evidence(record: &SandboxRecord) -> Evidence {
+    let sandbox = &record.sandbox;
+    // A failed one that is still being removed holds its share, and waits for a proof that never comes.
+    let stored = match sandbox.state {
+        State::Failed if sandbox.operation_id.is_some() => State::Destroying,
+        state => state,
+    };
+    Evidence {
+        stored,
+        host: HostFact::Lost,
+        past_deadline: false,
+        ended: None,
+        presence: Presence::Unknown,
+        usable: None,
     }
 }

@@ -30,3 +30,4 @@ mod turn;
 
 pub use table::{Effort, Reconciler, reconcilers};
 pub use truth::table as truth_table;
+pub(crate) use truth::{Evidence, HostFact, Verdict, decide};

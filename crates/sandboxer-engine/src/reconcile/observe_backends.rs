@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sandboxer_extension::{Inventory, Observation};
+use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::UserError;
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::{Reason, State};
@@ -12,7 +13,7 @@ use sandboxer_store::{SandboxFilter, SandboxRecord};
 
 use super::compare::lost_words;
 use super::recover::WORKED_ON;
-use super::truth::{Evidence, Verdict, decide};
+use super::truth::{Evidence, HostFact, Verdict, decide};
 use super::turn::{after, all_at_once};
 use crate::api::{Did, Progress};
 use crate::engine::Engine;
@@ -62,6 +63,13 @@ pub(super) async fn run(engine: &Engine, progress: &dyn Progress) -> Result<Did,
         .into_iter()
         .map(|sighting| (sighting.thing, sighting.first_at))
         .collect();
+    let silent: BTreeSet<String> = store
+        .hosts()
+        .await?
+        .into_iter()
+        .filter(|status| status.host.unreachable.is_some())
+        .map(|status| status.host.name)
+        .collect();
     let (mut once, mut otherwise) = (Vec::new(), Vec::new());
     let mut work = 0;
     while !asked.is_empty() {
@@ -75,7 +83,13 @@ pub(super) async fn run(engine: &Engine, progress: &dyn Progress) -> Result<Did,
             let id = record.sandbox.sandbox_id.clone();
             let thing = life(&record);
             let is_past = engine.past_deadline(&record).is_some();
-            let verdict = decide(&Evidence::new(record.sandbox.state, is_past, &seen));
+            let mut facts = Evidence::new(record.sandbox.state, is_past, &seen);
+            if record.sandbox.host.as_ref().is_some_and(|host| silent.contains(host))
+                && seen.presence == Presence::Unknown
+            {
+                facts.host = HostFact::Silent;
+            }
+            let verdict = decide(&facts);
             let outcome = match verdict {
                 Verdict::AsStored | Verdict::GiveUp => continue,
                 Verdict::Alive => {

@@ -8,4 +8,5 @@ mod hosts;
 mod lab;
 mod oddities;
 mod races;
+mod reconcile;
 mod repeat;
