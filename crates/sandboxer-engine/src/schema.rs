@@ -4,7 +4,9 @@ use sandboxer_extension::Manifest;
 use sandboxer_model::registry::HostStatus;
 use sandboxer_model::schema::of;
 
-use crate::api::{Created, Destroyed, ExpireAction, Explanation, HostInspection, Plan, ReapReport, StaleReport};
+use crate::api::{
+    Created, Destroyed, ExpireAction, Explanation, HostInspection, HostLoss, Plan, ReapReport, StaleReport, Status,
+};
 use crate::catalog::Listed;
 
 /// File name and text of each schema that `sandboxer_model::schema::all` does not have.
@@ -15,11 +17,13 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("expire-action.schema.json", of::<ExpireAction>()),
         ("explanation.schema.json", of::<Explanation>()),
         ("host-inspection.schema.json", of::<HostInspection>()),
+        ("host-loss.schema.json", of::<HostLoss>()),
         ("host-status.schema.json", of::<HostStatus>()),
         ("listed-profile.schema.json", of::<Listed>()),
         ("manifest.schema.json", of::<Manifest>()),
         ("plan.schema.json", of::<Plan>()),
         ("reap-report.schema.json", of::<ReapReport>()),
         ("stale-report.schema.json", of::<StaleReport>()),
+        ("status.schema.json", of::<Status>()),
     ]
 }
