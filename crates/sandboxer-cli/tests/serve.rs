@@ -1,6 +1,7 @@
 //! The real binary as a server: it keeps house beside other commands, survives being killed, and stops in order.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "a test fails by it, and starts the real program"
 )]

@@ -191,7 +191,10 @@ fn the_last_slot_is_taken_once_however_many_come_at_once() {
 fn first_release(dir: &Path) {
     let connection = rusqlite::Connection::open(dir.join("sandboxer.db")).unwrap();
     connection
-        .execute_batch("DROP TABLE host; DROP TABLE reservation; PRAGMA user_version = 1")
+        .execute_batch(
+            "DROP TABLE host; DROP TABLE reservation; DROP TABLE reconciler; DROP TABLE sighting; DROP TABLE alive; \
+             PRAGMA user_version = 1",
+        )
         .unwrap();
     connection.close().unwrap();
 }

@@ -76,7 +76,6 @@ pub(super) async fn run(engine: &Engine) -> Result<Did, UserError> {
                 continue;
             }
             None => {
-                // Noted first: a quarantine that is over stays over when this process dies here.
                 cut!("reconcile.reap_orphans.before_effect");
                 let action = engine.reap(&sighting).await?;
                 cut!("reconcile.reap_orphans.after_effect");

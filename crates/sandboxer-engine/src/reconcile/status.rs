@@ -45,7 +45,7 @@ impl Engine {
                     .filter(|turn| self.is_held(turn, now))
                     .map(|turn| turn.lease_owner.clone()),
                 due_at: turn.map(|turn| turn.due_at),
-                overdue: turn.is_none_or(|turn| after(turn.due_at, LATE) < now && !self.is_held(turn, now)),
+                overdue: turn.is_some_and(|turn| after(turn.due_at, LATE) < now && !self.is_held(turn, now)),
                 last,
             });
         }

@@ -614,3 +614,47 @@ fn a_sweep_of_leftovers_that_dies_anywhere_leaves_no_more_than_another_turn() {
     }
     assert!(length > 5, "{length}");
 }
+
+#[test]
+fn an_idle_limit_is_refused_where_nobody_can_tell_idle_from_at_work() {
+    block_on(async {
+        let mut manifest = sandboxer_world::capable("ext.fake");
+        manifest.capabilities.activity = false;
+        let lab = Lab::with(vec![manifest]);
+        idle_profile(&lab);
+        let process = lab.start().await;
+        let refused = process.engine.plan(&lab.request("profile.idle")).await.unwrap_err();
+        assert_eq!(
+            refused.code,
+            sandboxer_model::error::ErrorCode::CannotEnforce,
+            "{refused}"
+        );
+    });
+}
+
+#[test]
+fn status_names_what_is_stuck_and_what_is_overdue() {
+    block_on(async {
+        let lab = Lab::unguarded();
+        let (stuck, late) = (lab.make("profile.fake").await, lab.make("profile.fake").await);
+        let process = lab.start().await;
+        lab.world
+            .inject(None, CallName::Teardown, When::Always, Fault::RefuseRemoval);
+        process.engine.destroy(stuck.as_str(), &Silent).await.unwrap_err();
+        let status = process.engine.status().await.unwrap();
+        assert_eq!(status.stuck.len(), 1);
+        assert_eq!((&status.stuck[0].sandbox_id, status.problems.len()), (&stuck, 1));
+        lab.clock.advance(Duration::from_secs(3700));
+        let status = process.engine.status().await.unwrap();
+        let deadline = lab.stored(&process, &late).await.expires_at;
+        assert_eq!(
+            (status.overdue_since, status.problems.len()),
+            (deadline, 2),
+            "{status:?}"
+        );
+        lab.world.clear_faults();
+        run(&lab, &process, "expire_ttl").await;
+        run(&lab, &process, "recover_operations").await;
+        assert_eq!(process.engine.status().await.unwrap().problems, Vec::<String>::new());
+    });
+}
