@@ -94,6 +94,8 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::Hosts { verb } => wait_for(context, verb::hosts::hosts(context, verb)),
         Verb::Inspect { verb } => wait_for(context, verb::inspect::inspect(context, verb)),
         Verb::ReapStale(args) => wait_for(context, verb::reap_stale::reap_stale(context, args)),
+        Verb::Serve(args) => wait_for(context, verb::serve::serve(context, &args)),
+        Verb::Status(args) => wait_for(context, verb::status::status(context, args.check)),
         Verb::Doctor => verb::doctor::doctor(context),
     }
 }

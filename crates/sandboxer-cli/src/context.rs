@@ -53,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     /// How data is printed.
     pub(crate) format: Format,
+    /// Whether JSON was asked for by name.
+    pub(crate) json_on_request: bool,
     /// Whether people want words beside the data.
     pub(crate) quiet: bool,
     /// Color on standard output.
@@ -91,6 +93,7 @@ impl Context {
                 OutputMode::Auto if std::io::stdout().is_terminal() => Format::Table,
                 OutputMode::Auto => Format::Json,
             },
+            json_on_request: globals.output == OutputMode::Json,
             quiet: globals.quiet,
             paint: paint(globals.color, std::io::stdout().is_terminal()),
             error_paint: error_paint(globals.color),

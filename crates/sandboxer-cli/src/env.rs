@@ -127,6 +127,24 @@ pub(crate) const TERM: Variable = Variable {
     help: "`dumb` turns color and live progress off; passed on to commands run with `--tty`",
     default: "live progress on a terminal",
 };
+/// Where a service manager listens.
+pub(crate) const NOTIFY_SOCKET: Variable = Variable {
+    name: "NOTIFY_SOCKET",
+    help: "set by a service manager: socket that `serve` tells when it is ready, alive and stopping",
+    default: "nobody is told",
+};
+/// How often a service manager wants a sign of life.
+pub(crate) const WATCHDOG_USEC: Variable = Variable {
+    name: "WATCHDOG_USEC",
+    help: "set by a service manager: microseconds within which it wants a sign of life of `serve`",
+    default: "none is given",
+};
+/// Of which process.
+pub(crate) const WATCHDOG_PID: Variable = Variable {
+    name: "WATCHDOG_PID",
+    help: "set by a service manager: the process that it wants signs of life of",
+    default: "`serve` itself",
+};
 /// Crash for tests.
 const CRASH_AT: Variable = Variable {
     name: "SBX_CRASH_AT",
@@ -160,6 +178,9 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &HOME,
     &NO_COLOR,
     &TERM,
+    &NOTIFY_SOCKET,
+    &WATCHDOG_USEC,
+    &WATCHDOG_PID,
     &CRASH_AT,
     &CUT_LOG,
 ];

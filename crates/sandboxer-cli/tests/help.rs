@@ -48,6 +48,8 @@ const VERBS: &[&str] = &[
     "inspect host",
     "inspect stale",
     "reap-stale",
+    "serve",
+    "status",
     "doctor",
     "completions",
     "man",

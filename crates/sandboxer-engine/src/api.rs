@@ -2,6 +2,7 @@
 
 mod hosts;
 mod sinks;
+mod status;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use sinks::{
 };
 
 pub use hosts::{AddHost, HostInspection, ReapAction, ReapReport, ReapResult, Sight, StaleReport};
+pub use status::{Action, Did, HostBrief, HostLoss, ReconcilerStatus, RunReport, Status, StuckOperation};
 
 /// What to create.
 #[derive(Debug, Clone, Default)]

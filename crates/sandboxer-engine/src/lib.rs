@@ -36,3 +36,4 @@ mod sink;
 pub use cancel::Cancel;
 pub use engine::{Engine, Ports, Settings, Timeouts};
 pub use error::user_error;
+pub use reconcile::{Effort, Reconciler, reconcilers, truth_table};

@@ -6,8 +6,8 @@ use sandboxer_model::schema::of;
 use sandboxer_model::sink::SinkStatus;
 
 use crate::api::{
-    AddedWebhook, Created, Destroyed, ExpireAction, Explanation, HostInspection, ListedEvent, Plan, ReapReport,
-    Redelivered, StaleReport, TestedWebhook,
+    AddedWebhook, Created, Destroyed, ExpireAction, Explanation, HostInspection, HostLoss, ListedEvent, Plan,
+    ReapReport, Redelivered, StaleReport, Status, TestedWebhook,
 };
 use crate::catalog::Listed;
 
@@ -20,6 +20,7 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("expire-action.schema.json", of::<ExpireAction>()),
         ("explanation.schema.json", of::<Explanation>()),
         ("host-inspection.schema.json", of::<HostInspection>()),
+        ("host-loss.schema.json", of::<HostLoss>()),
         ("host-status.schema.json", of::<HostStatus>()),
         ("listed-event.schema.json", of::<ListedEvent>()),
         ("listed-profile.schema.json", of::<Listed>()),
@@ -29,6 +30,7 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("redelivered.schema.json", of::<Redelivered>()),
         ("sink-status.schema.json", of::<SinkStatus>()),
         ("stale-report.schema.json", of::<StaleReport>()),
+        ("status.schema.json", of::<Status>()),
         ("tested-webhook.schema.json", of::<TestedWebhook>()),
     ]
 }

@@ -703,9 +703,9 @@ async fn a_backend_that_needs_secrets_or_mirrors_it_lacks_is_refused() {
         );
     }
     let idle = "id: profile.x\nextension: ext.native\nttl:\n  idle_reap: 5m\n";
-    assert_eq!(
-        engine.plan(&bench.request_for(idle)).await.unwrap_err().code,
-        ErrorCode::CannotEnforce
+    assert!(
+        engine.plan(&bench.request_for(idle)).await.is_ok(),
+        "it tells idle from at work"
     );
     let open = "id: profile.x\nextension: ext.native\nnetwork:\n  default: allow\n";
     assert_eq!(

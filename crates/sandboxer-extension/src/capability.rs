@@ -78,6 +78,9 @@ pub struct Capabilities {
     /// What it makes dies with this machine, so an intent must survive a crash of ours but not a loss of power.
     #[serde(default)]
     pub dies_with_machine: bool,
+    /// Tells whether a command runs inside, so that idle time can be counted.
+    #[serde(default)]
+    pub activity: bool,
     /// Takes snapshots.
     #[serde(default)]
     pub snapshot: bool,
@@ -114,6 +117,7 @@ impl Capabilities {
             ttl_guard: false,
             inventory_complete: false,
             dies_with_machine: false,
+            activity: false,
             snapshot: false,
             secrets: false,
         }

@@ -112,6 +112,8 @@ pub struct Observation {
     pub usable: Option<bool>,
     /// How it ended, if its guard or keeper wrote that down.
     pub ended: Option<Ended>,
+    /// Whether a command runs inside. `None`: could not be told.
+    pub busy: Option<bool>,
     /// For people.
     pub detail: String,
 }

@@ -22,6 +22,7 @@ pub fn unknown(detail: String) -> Observation {
         presence: Presence::Unknown,
         usable: None,
         ended: None,
+        busy: None,
         detail,
     }
 }

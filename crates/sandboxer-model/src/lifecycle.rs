@@ -43,6 +43,8 @@ pub const TRANSITIONS: &[(State, State)] = &[
     (State::Expired, State::Destroying),
     (State::Failed, State::Destroying),
     (State::Destroying, State::Destroyed),
+    // Its host was given up for good, so that absence can never be proven.
+    (State::Destroying, State::Failed),
     // `recreate` tears down and provisions again from the frozen profile, keeping the id.
     (State::Destroying, State::Provisioning),
     (State::Destroyed, State::Provisioning),

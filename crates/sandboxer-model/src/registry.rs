@@ -34,6 +34,14 @@ pub struct Host {
     /// Why it did not answer the last time it was asked; `null`: it did.
     #[serde(default)]
     pub unreachable: Option<String>,
+    /// Since when it does not answer; `null`: it does.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub unreachable_since: Option<Timestamp>,
+    /// When it is to be asked again by itself.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub probe_after: Option<Timestamp>,
     /// When it was registered.
     #[schemars(with = "String")]
     pub added_at: Timestamp,

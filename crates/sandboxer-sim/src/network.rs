@@ -264,6 +264,7 @@ impl Extension for Remote {
             presence: Presence::Unknown,
             usable: None,
             ended: None,
+            busy: None,
             detail: error.message,
         })
     }

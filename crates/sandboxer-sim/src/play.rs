@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sandboxer_engine::api::{CreateRequest, Extend, IfAbandoned, ListFilter, Recovered, Silent};
-use sandboxer_engine::{Cancel, Engine};
+use sandboxer_engine::{Cancel, Engine, reconcilers};
 use sandboxer_extension::port::{Clock as _, IdSource as _};
 use sandboxer_extension::{Ended, ProvisionRequest, Registry};
 use sandboxer_model::duration::Span;
@@ -235,6 +235,8 @@ async fn build(schedule: &Schedule, recipes: &Recipes, sabotage: Option<Sabotage
             watermarks: Watermarks::default(),
             probe: None,
             unreachable: None,
+            unreachable_since: None,
+            probe_after: None,
             added_at: clock.now(),
         };
         store.add_host(&host).await.map_err(|error| error.to_string())?;
@@ -277,13 +279,10 @@ impl Stage {
         let (engine, clock) = (plane.engine.clone(), self.clock.clone());
         let pause = LOOKS + Duration::from_millis(u64::from(number) * 777);
         self.executor.spawn(Owner::Process(number), async move {
-            for round in 0u64.. {
-                // What it could not do is tried again.
-                let _ = engine.recover(&Silent).await;
-                match round % 8 {
-                    3 => drop(engine.list(&ListFilter::default()).await),
-                    6 => drop(engine.reap_stale(true, None, None).await),
-                    _ => {}
+            loop {
+                for one in reconcilers() {
+                    // What it could not do is tried again.
+                    let _ = engine.reconcile(one, &Silent).await;
                 }
                 clock.sleep(pause).await;
             }
@@ -397,12 +396,8 @@ impl Stage {
             }
             Action::Vanish(which) => {
                 let Some(id) = self.some(which) else { return };
-                let local =
-                    |one: &sandboxer_world::Resource| matches!(one.extension_id.as_str(), "ext.fake" | "ext.other");
-                if self.world.of(&id).iter().all(local) {
-                    watch.vanished(&id);
-                    self.world.vanish(&id, Ended::Killed);
-                }
+                watch.vanished(&id);
+                self.world.vanish(&id, Ended::Killed);
             }
             Action::HostDown(which, seconds) => {
                 let address = address(which);
@@ -515,6 +510,9 @@ impl Stage {
             let recovered = engine.recover(&Silent).await;
             let looked = engine.list(&ListFilter::default()).await.is_ok();
             let swept = engine.reap_stale(true, None, None).await.is_ok();
+            for one in reconcilers() {
+                let _ = engine.reconcile(one, &Silent).await;
+            }
             plane.bury();
             let books = self.read().await;
             let broken = self.broken(&books.borrow());

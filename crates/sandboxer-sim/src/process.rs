@@ -149,6 +149,10 @@ impl IdSource for FusedIds {
     fn jitter(&self, most: Duration) -> Duration {
         self.ids.jitter(most)
     }
+
+    fn key(&self) -> std::io::Result<[u8; 32]> {
+        self.ids.key()
+    }
 }
 
 struct Boundaries {

@@ -36,7 +36,7 @@ pub enum Action {
     Crash(u32),
     /// A process dies where it waits.
     Kill,
-    /// A sandbox of a backend that answers locally ends by itself.
+    /// A sandbox ends by itself.
     Vanish(usize),
     /// A host goes out of reach for so many seconds.
     HostDown(usize, u32),

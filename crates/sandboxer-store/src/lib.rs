@@ -11,24 +11,30 @@
 //! | `sink` | where events are sent, and how each of these places does |
 //! | `outbox` | what is still to be sent: who sends it, how far that got |
 //! | `transact` | one transaction about anything but a sandbox |
+//! | `reconcile` | whose turn it is to look, what each look came to, what was seen once |
+//! | `count` | figures over all records |
 //! | `error` | what can go wrong |
 
 mod commit;
+mod count;
 mod error;
 mod host;
 mod open;
 mod outbox;
 mod read;
+mod reconcile;
 mod record;
 mod schema;
 mod sink;
 mod transact;
 
 pub use commit::{Change, Durability, KeyChange, KeyRecord};
+pub use count::Counts;
 pub use error::StoreError;
 pub use open::Store;
 pub use outbox::{Advance, Claim, Hold, Setback, Undelivered};
 pub use read::{Due, SandboxFilter};
+pub use reconcile::{Sighting, Turn, TurnLease};
 pub use record::{
     Facts, Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepPhase, StepRecord, StepStatus,
 };

@@ -249,6 +249,33 @@ impl Store {
         })
     }
 
+    /// Sandboxes whose deadline passed, the longest overdue first: one indexed query. As in [`due`](Store::due), the calendar
+    /// decides only where the uptime cannot.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn overdue(&self, limit: u32) -> Result<Vec<SandboxId>, StoreError> {
+        let now = self.clock().now().as_microsecond();
+        let Uptime { boot, since } = self.clock().uptime();
+        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        let sql = "SELECT id, deadline FROM sandbox WHERE boot = $1 AND deadline_uptime <= $2 UNION ALL \
+                   SELECT id, deadline FROM sandbox WHERE state <> 'destroyed' AND deadline <= $3 AND boot IS NOT $1 \
+                   ORDER BY deadline LIMIT $4";
+        self.rows(sql, params![boot, since, now, limit], |row| {
+            let id = self.text(row, "id")?;
+            id.parse().map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))
+        })
+    }
+
+    /// Operations that are stuck, oldest first.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn stuck(&self, limit: u32) -> Result<Vec<OperationRecord>, StoreError> {
+        let sql = format!("{OPERATION} WHERE is_open = 1 AND status = 'stuck' ORDER BY created_at, id LIMIT $1");
+        self.rows(&sql, [limit], |row| self.read_operation(row))
+    }
+
     /// The first row, read.
     pub(crate) fn one<T>(
         &self,

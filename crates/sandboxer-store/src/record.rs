@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sandboxer_extension::port::Uptime;
+use sandboxer_model::duration::Span;
 use sandboxer_model::id::{EventId, OperationId, SandboxId};
 use sandboxer_model::lifecycle::{Reason, State};
 use sandboxer_model::money::Quote;
@@ -92,6 +93,12 @@ pub struct Facts {
     /// What it holds of a host. Each commit makes the table of reservations agree with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation: Option<Reservation>,
+    /// Without use for this long it is removed. Copied from the profile, so that each use need not read that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_reap: Option<Span>,
+    /// When it was last used; kept only where somebody looks at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// What never changes after a sandbox was accepted.

@@ -3,7 +3,7 @@
 /// `SBXR`: marks a file as ours.
 pub(crate) const APPLICATION_ID: i64 = 0x5342_5852;
 /// Version of the tables this release reads and writes.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 /// The pragmas of every connection.
 ///
 /// `wal_autocheckpoint` is the number of pages of the log after which a commit folds it into the database. Low, since
@@ -12,7 +12,7 @@ pub(crate) const SET_UP: &str = "PRAGMA wal_autocheckpoint = 128; PRAGMA synchro
 
 /// What leads from each version to the next, beginning with nothing. A step that was released is never changed: tables are
 /// only added to, so that a command of the release before, still running, is not disturbed.
-pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME, SINKS];
+pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME, SINKS, RECONCILERS];
 
 /// Version 1. Times are microseconds since 1970.
 const RECORDS: &str = "
@@ -96,4 +96,18 @@ CREATE TABLE delivery (
     PRIMARY KEY (sink_id, sandbox_id)
 ) WITHOUT ROWID;
 CREATE INDEX delivery_due ON delivery (sink_id, due_at) WHERE due_at IS NOT NULL;
+";
+
+/// Version 6: who looked last and when to look again; what was seen once and must be seen again before anybody acts on
+/// it; when each sandbox was last seen alive.
+const RECONCILERS: &str = "
+CREATE TABLE reconciler (
+    name TEXT PRIMARY KEY, lease_owner TEXT NOT NULL, lease_until BIGINT NOT NULL, due_at BIGINT NOT NULL,
+    revision BIGINT NOT NULL, report TEXT
+) WITHOUT ROWID;
+CREATE TABLE sighting (
+    topic TEXT NOT NULL, thing TEXT NOT NULL, first_at BIGINT NOT NULL, last_at BIGINT NOT NULL, times BIGINT NOT NULL,
+    why TEXT NOT NULL, PRIMARY KEY (topic, thing)
+) WITHOUT ROWID;
+CREATE TABLE alive (sandbox_id TEXT PRIMARY KEY REFERENCES sandbox (id), at BIGINT NOT NULL) WITHOUT ROWID;
 ";

@@ -26,6 +26,8 @@ fn host(name: &str, slots: Option<u64>) -> Host {
         watermarks: Watermarks::default(),
         probe: None,
         unreachable: None,
+        unreachable_since: None,
+        probe_after: None,
         added_at: SystemClock.now(),
     }
 }
@@ -191,6 +193,9 @@ fn first_release(dir: &Path) {
     connection
         .execute_batch(
             "DROP TABLE host; DROP TABLE reservation; DROP TABLE sink; DROP TABLE outbox; DROP TABLE delivery; \
+             DROP TABLE reconciler; DROP TABLE sighting; DROP TABLE alive; DROP TABLE idempotency; \
+             DROP INDEX sandbox_uptime; ALTER TABLE sandbox DROP COLUMN boot; \
+             ALTER TABLE sandbox DROP COLUMN deadline_uptime; \
              PRAGMA user_version = 1",
         )
         .unwrap();

@@ -200,12 +200,14 @@ impl FakeExtension {
                 presence: Presence::Present,
                 usable: Some(resource.is_whole()),
                 ended: None,
+                busy: Some(resource.processes.iter().any(|process| process.runs())),
                 detail: format!("number {} of its world", resource.serial),
             },
             None => Observation {
                 presence: Presence::Absent,
                 usable: Some(false),
                 ended,
+                busy: None,
                 detail: "it is not in its world".to_owned(),
             },
         }

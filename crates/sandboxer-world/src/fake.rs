@@ -51,6 +51,7 @@ pub fn capable(id: &str) -> Manifest {
         ttl_guard: true,
         inventory_complete: true,
         dies_with_machine: true,
+        activity: true,
         ..Capabilities::new(vec![IsolationLevel::Container], PricingModel::SelfHosted)
     };
     Manifest {
@@ -345,6 +346,7 @@ impl Extension for FakeExtension {
             presence: Presence::Unknown,
             usable: None,
             ended: None,
+            busy: None,
             detail: why,
         };
         match self.before(call, CallName::Observe, Some(&target.sandbox_id)).await {

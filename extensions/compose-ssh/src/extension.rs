@@ -238,6 +238,7 @@ fn observation(reply: &Reply) -> Observation {
             presence: Presence::Absent,
             usable: Some(false),
             ended: ended(reply),
+            busy: None,
             detail: "nothing of it is on the host".to_owned(),
         };
     }
@@ -250,6 +251,7 @@ fn observation(reply: &Reply) -> Observation {
         presence: Presence::Present,
         usable: Some(up > 0),
         ended: None,
+        busy: None,
         detail: format!("{up} of {all} containers run; {guard}"),
     }
 }

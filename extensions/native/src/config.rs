@@ -25,6 +25,7 @@ pub(crate) fn manifest() -> Manifest {
         ttl_guard: true,
         inventory_complete: true,
         dies_with_machine: true,
+        activity: true,
         ..Capabilities::new(vec![IsolationLevel::Container], PricingModel::SelfHosted)
     };
     Manifest {

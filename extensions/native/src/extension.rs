@@ -242,6 +242,7 @@ impl Extension for NativeExtension {
             presence: observed.presence,
             usable: (observed.presence != Presence::Unknown).then_some(observed.alive),
             ended: observed.ended.map(ended),
+            busy: observed.busy,
             detail: observed.detail,
         }
     }

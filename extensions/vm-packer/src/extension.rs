@@ -187,6 +187,7 @@ impl Extension for VmPackerExtension {
                     presence: if there { Presence::Present } else { Presence::Absent },
                     usable: Some(there),
                     ended: None,
+                    busy: None,
                     detail: "a directory on this machine".to_owned(),
                 },
                 Err(error) => unknown(error.to_string()),
@@ -199,6 +200,7 @@ impl Extension for VmPackerExtension {
                     presence: if there { Presence::Present } else { Presence::Absent },
                     usable: Some(reply.directory == Some(true)),
                     ended: if there { None } else { ended(&reply) },
+                    busy: None,
                     detail: reply
                         .guard
                         .map_or_else(String::new, |left| format!("its guard ends it in {left} s")),

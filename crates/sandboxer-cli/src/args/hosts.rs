@@ -31,8 +31,15 @@ Examples:
     #[command(after_help = "Example:\n  sandboxer hosts activate box")]
     Activate(HostArg),
     /// Forget a host on which no sandbox is
-    #[command(after_help = "Example:\n  sandboxer hosts remove box")]
-    Remove(HostArg),
+    #[command(after_help = "\
+With --lost a host that is gone for good is forgotten together with what was on it: its sandboxes
+end as failed (host_lost), without proof, and their meters stop when they were last seen alive.
+Should it come back, what is left on it is removed.
+
+Examples:
+  sandboxer hosts remove box
+  sandboxer hosts remove box --lost")]
+    Remove(RemoveHostArgs),
 }
 
 // One registered host.
@@ -41,6 +48,17 @@ pub(crate) struct HostArg {
     /// Name or address of a registered host
     #[arg(value_name = "HOST")]
     pub(crate) host: String,
+}
+
+// `hosts remove`.
+#[derive(Debug, Args)]
+pub(crate) struct RemoveHostArgs {
+    /// Name or address of a host
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+    /// It is gone for good: end its sandboxes, too
+    #[arg(long)]
+    pub(crate) lost: bool,
 }
 
 // `hosts add`.

@@ -10,6 +10,7 @@
 //! | `catalog` | verbs about profiles and extensions |
 //! | `events` | verbs about what happened, and who is told |
 //! | `hosts` | verbs about hosts |
+//! | `serve` | verbs about the whole: `serve`, `status` |
 //! | `internal` | verbs people never see |
 
 mod catalog;
@@ -20,6 +21,7 @@ mod inside;
 mod internal;
 mod make;
 mod sandboxes;
+mod serve;
 
 use std::path::PathBuf;
 
@@ -28,13 +30,14 @@ use clap::{Parser, Subcommand};
 pub(crate) use catalog::{ExtensionsVerb, ProfilesVerb};
 pub(crate) use events::{AddWebhookArgs, EventsArgs, EventsVerb, RedeliverArgs, WebhooksVerb};
 pub(crate) use globals::{ColorMode, Globals, OutputMode};
-pub(crate) use hosts::{AddHostArgs, HostsVerb, InspectVerb, ProbeArgs, ReapStaleArgs, StaleArgs};
+pub(crate) use hosts::{AddHostArgs, HostsVerb, InspectVerb, ProbeArgs, ReapStaleArgs, RemoveHostArgs, StaleArgs};
 pub(crate) use inside::{CommandArgs, ExecArgs, LogsArgs};
 pub(crate) use internal::{DocsPage, Internal, InternalVerb};
 pub(crate) use make::{CreateArgs, RecipeArgs, RunArgs};
 pub(crate) use sandboxes::{
     DestroyArgs, ExpireArgs, ExtendTtlArgs, IdArg, LabelArgs, ListArgs, ReachabilityVerb, WaitArgs,
 };
+pub(crate) use serve::{ServeArgs, StatusArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -186,6 +189,23 @@ Examples:
   sandboxer reap-stale
   sandboxer reap-stale --apply --older-than 48")]
     ReapStale(ReapStaleArgs),
+    /// Keep everything true until told to stop: expiry, recovery, comparison with backends, leftovers, hosts
+    #[command(after_help = "\
+It serves one data directory, beside whatever commands run there, and looks at once when one of them
+wrote something. There is no network interface: it only keeps house. Nothing depends on it: what it
+does not do, the next command or the next server does.
+
+SIGTERM or SIGINT lets work at hand come to its end; a second one leaves at once. A service manager
+is told when it is ready (sd_notify).
+
+Examples:
+  sandboxer serve
+  sandboxer serve --output json
+  sandboxer serve --once")]
+    Serve(ServeArgs),
+    /// Show how everything stands: what keeps it true, sandboxes, operations, hosts
+    #[command(after_help = "Examples:\n  sandboxer status\n  sandboxer status --check --output json")]
+    Status(StatusArgs),
     /// Say what this machine can enforce, and how to fix what it cannot
     #[command(after_help = "Example:\n  sandboxer doctor")]
     Doctor,

@@ -26,5 +26,7 @@ pub(crate) mod reap_stale;
 pub(crate) mod recipe;
 pub(crate) mod recreate;
 pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod wait;
 pub(crate) mod webhooks;

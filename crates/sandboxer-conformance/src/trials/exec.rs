@@ -34,6 +34,7 @@ trials! {
     exec_is_unsupported ["!exec"],
     terminal_is_unsupported ["exec", "!exec_tty"],
     detaching_is_unsupported ["exec", "!exec_detach"],
+    a_running_command_is_told_of ["exec", "exec_signals", "activity"],
 }
 
 async fn exit_codes_come_back(bench: &Bench<'_>) -> Outcome {
@@ -261,6 +262,30 @@ async fn signals_end_the_call(bench: &Bench<'_>) -> Outcome {
         ran.exit
     );
     bench.expect_usable(&target).await
+}
+
+async fn a_running_command_is_told_of(bench: &Bench<'_>) -> Outcome {
+    let (target, _) = bench.up(&bench.request()).await?;
+    let tells = async |busy: bool| {
+        bench
+            .until(Duration::from_secs(20), async || {
+                bench.observe(&target).await.busy == Some(busy)
+            })
+            .await
+    };
+    ensure!(
+        tells(false).await,
+        "nothing runs in a fresh sandbox, and it does not say so"
+    );
+    let mut sleeper = bench
+        .start(&target, ProbeCommand::Sleep.argv(), Vec::new(), None)
+        .await?
+        .map_err(failed("exec"))?;
+    ensure!(tells(true).await, "a command runs, and it does not say so");
+    sleeper.session.signal(9).map_err(failed("signal"))?;
+    sleeper.finish(Vec::new()).await?;
+    ensure!(tells(false).await, "the command ended, and it does not say so");
+    Ok(())
 }
 
 async fn signals_arrive(bench: &Bench<'_>) -> Outcome {

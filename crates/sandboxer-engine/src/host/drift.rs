@@ -20,12 +20,14 @@ pub(super) type Records = BTreeMap<SandboxId, Option<SandboxRecord>>;
 
 /// A candidate and what is needed to act on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sighting {
-    pub(super) candidate: StaleCandidate,
-    pub(super) extension_id: String,
-    pub(super) address: String,
+pub(crate) struct Sighting {
+    pub(crate) candidate: StaleCandidate,
+    pub(crate) extension_id: String,
+    pub(crate) address: String,
     /// The newest epoch on what was seen.
     pub(super) epoch: Option<Epoch>,
+    /// Whether there is a record of its sandbox.
+    pub(crate) has_record: bool,
 }
 
 /// Things named in a reason at most.
@@ -79,6 +81,7 @@ pub(super) fn compare(
             extension_id: seen.extension_id.clone(),
             address: seen.spot.address.clone(),
             epoch: group.items.iter().filter_map(|item| item.epoch).max(),
+            has_record: record.is_some(),
         });
     }
     sightings
@@ -175,6 +178,7 @@ pub(super) fn zombie(record: &SandboxRecord, seen: &Seen, now: Timestamp) -> Opt
         extension_id: seen.extension_id.clone(),
         address: seen.spot.address.clone(),
         epoch: None,
+        has_record: true,
     })
 }
 

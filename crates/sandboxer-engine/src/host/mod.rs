@@ -6,11 +6,15 @@
 //! | `look` | have the backends look at a host: measure it, list what is there |
 //! | `drift` | compare what is there with the records: rules only, nobody is asked |
 //! | `stale` | what may be left over on hosts, and its removal |
+//! | `sweep` | the same for the reconciler: every place that can be seen, complete or not |
+//! | `lost` | give a host up for good |
 
 mod drift;
 mod look;
+mod lost;
 mod register;
 mod stale;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +24,10 @@ use sandboxer_model::operation::Epoch;
 
 use crate::engine::Engine;
 
+pub(crate) use drift::Sighting;
+pub(crate) use register::FARTHEST_PROBE;
 pub(crate) use stale::Around;
+pub(crate) use sweep::place_name;
 
 /// A host by the name people know it by, and by the one that reaches it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +48,7 @@ impl Engine {
     }
 
     /// A call that is about no sandbox.
-    fn call_about_host(&self, timeout: std::time::Duration) -> Call {
+    pub(crate) fn call_about_host(&self, timeout: std::time::Duration) -> Call {
         Call {
             installation_id: self.ports.store.installation_id().clone(),
             operation_id: None,

@@ -1,5 +1,8 @@
 //! Register hosts, let them drain, forget them.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::host::HostAddress;
 use sandboxer_model::registry::{Host, HostState, HostStatus, Probed, Watermarks};
@@ -10,6 +13,13 @@ use crate::api::AddHost;
 use crate::engine::Engine;
 use crate::prepare::check_labels;
 use crate::route::place::find;
+
+/// How long what was seen of a host is fresh.
+const FRESH: Duration = Duration::from_secs(300);
+/// The first pause after it did not answer.
+const SOON: Duration = Duration::from_secs(30);
+/// The longest pause.
+pub(crate) const FARTHEST_PROBE: Duration = Duration::from_secs(3600);
 
 impl Engine {
     /// Every registered host in order of name, with what is taken of it.
@@ -52,6 +62,8 @@ impl Engine {
             watermarks: Watermarks::default(),
             probe: Some(probe),
             unreachable: None,
+            unreachable_since: None,
+            probe_after: None,
             added_at: self.ports.clock.now(),
         };
         self.ports.store.add_host(&host).await?;
@@ -70,7 +82,7 @@ impl Engine {
         };
         self.ports
             .store
-            .change_host(&known.name, |host| note(host, &seen))
+            .change_host(&known.name, |host| note(host, &seen, self.ports.clock.now()))
             .await?;
         Ok(self.ports.store.host(&known.name).await?)
     }
@@ -153,17 +165,23 @@ fn named(new: &AddHost) -> Result<(String, HostAddress), UserError> {
 }
 
 /// What a look at a host changes. Draining is an operator's word, and stays.
-fn note(host: &mut Host, seen: &Result<Probed, String>) {
+fn note(host: &mut Host, seen: &Result<Probed, String>, now: Timestamp) {
     match seen {
         Ok(probe) => {
             host.probe = Some(probe.clone());
             host.unreachable = None;
+            host.unreachable_since = None;
+            host.probe_after = now.checked_add(FRESH).ok();
             if host.state == HostState::Down {
                 host.state = HostState::Active;
             }
         }
         Err(why) => {
             host.unreachable = Some(why.clone());
+            let since = *host.unreachable_since.get_or_insert(now);
+            // As long again as it has been away: a moment's absence is soon over, a long one not looked at all day.
+            let away = now.duration_since(since).unsigned_abs();
+            host.probe_after = now.checked_add(away.clamp(SOON, FARTHEST_PROBE)).ok();
             if host.state == HostState::Active {
                 host.state = HostState::Down;
             }

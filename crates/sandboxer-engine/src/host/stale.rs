@@ -106,7 +106,7 @@ impl Engine {
     }
 
     /// The hosts to look at.
-    async fn spots(&self, host: Option<&str>) -> Result<BTreeSet<Spot>, UserError> {
+    pub(super) async fn spots(&self, host: Option<&str>) -> Result<BTreeSet<Spot>, UserError> {
         if let Some(host) = host {
             return Ok(BTreeSet::from([self.spot(host).await?.0]));
         }
@@ -192,7 +192,7 @@ impl Engine {
     }
 
     /// Removes one sandbox's leftovers from one host.
-    async fn reap(&self, sighting: &Sighting) -> Result<ReapAction, UserError> {
+    pub(crate) async fn reap(&self, sighting: &Sighting) -> Result<ReapAction, UserError> {
         let kept = |why: &str| Ok(done(sighting, ReapResult::Kept, Some(why.to_owned())));
         let Some(id) = sighting.candidate.sandbox_id.clone() else {
             return kept("it names no sandbox");
@@ -226,7 +226,7 @@ impl Engine {
         let call = self.call_at(epoch);
         let target = Target {
             sandbox_id: id,
-            host: Some(sighting.address.clone()),
+            host: Some(sighting.address.clone()).filter(|address| !address.is_empty()),
             handle: None,
         };
         let action = match extension.teardown(&call, &target).await {

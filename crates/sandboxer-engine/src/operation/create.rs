@@ -197,6 +197,7 @@ impl Engine {
         };
         let facts = Facts {
             scope_key: prepared.scope_key.clone(),
+            idle_reap: prepared.profile.ttl.idle_reap,
             ..Facts::default()
         };
         let params = Params {

@@ -110,6 +110,66 @@ impl Engine {
     }
 }
 
+/// do: store that it ended with its host; nobody can be asked · undo: none · probe: none, nothing outside is touched.
+const GIVE_UP: Step = Step {
+    name: "intend",
+    act: nothing,
+    apply: given_up,
+    commit: Commit::Now,
+};
+
+impl Engine {
+    /// Ends a sandbox whose host is gone for good: one commit, which shuts out whoever is at work on it.
+    pub(crate) async fn give_up(
+        &self,
+        record: SandboxRecord,
+        host: &str,
+        lived_until: Option<jiff::Timestamp>,
+        progress: &dyn Progress,
+    ) -> Result<(), UserError> {
+        let params = Params {
+            reason: Some(Reason::HostLost),
+            ending: Ending::Failed,
+            lived_until,
+            ..Params::default()
+        };
+        let mut job = self.begin(record, OperationKind::Destroy, params, progress).await?;
+        job.record.sandbox.error = Some(Failure {
+            code: ErrorCode::Unavailable,
+            step: None,
+            message: format!("its host {host} is gone for good; whether anything of it is left there cannot be told"),
+            hint: Some(format!(
+                "make it again on another host with `sandboxer create`; should {host} come back, what is left is removed"
+            )),
+        });
+        match job.step(&GIVE_UP).await {
+            Ok(()) => Ok(()),
+            Err(stop) => Err(stopped(&stop, &job)),
+        }
+    }
+}
+
+fn given_up(job: &mut Job<'_>, _: Fact) {
+    job.acknowledge();
+    job.record.facts.scope_key = None;
+    job.record.facts.reservation = None;
+    // What ended it first stays the reason; that it ended with its host is what the error says.
+    job.record.sandbox.reason = job.record.sandbox.reason.or(job.params.reason);
+    teardown::bill(job);
+    let error = job.record.sandbox.error.clone();
+    let message = error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+    if job.record.sandbox.state == State::Failed {
+        job.tell("host.lost", message, json!({ "error": error }));
+    } else {
+        job.enter(
+            State::Failed,
+            message,
+            json!({ "error": error, "meter": job.record.sandbox.meter }),
+        );
+    }
+    job.close(OperationStatus::Succeeded, None);
+}
+
 fn intend(job: &mut Job<'_>, _: Fact) {
     job.record.facts.scope_key = None;
     // What ended it first stays the reason.

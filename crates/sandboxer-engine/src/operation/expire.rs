@@ -108,10 +108,14 @@ fn intend(job: &mut Job<'_>, _: Fact) {
     job.record.facts.scope_key = None;
     job.record.sandbox.reason = job.params.reason;
     let deadline = job.record.sandbox.expires_at;
+    let why = match job.params.reason {
+        Some(Reason::Idle) => "nobody used it for as long as its profile says",
+        _ => "its time passed",
+    };
     job.enter(
         State::Expired,
-        "its time passed",
-        json!({ "ttl": job.record.sandbox.ttl, "expires_at": deadline }),
+        why,
+        json!({ "ttl": job.record.sandbox.ttl, "expires_at": deadline, "last_used_at": job.record.facts.last_used_at }),
     );
     job.enter(State::Destroying, "being removed", json!({}));
 }

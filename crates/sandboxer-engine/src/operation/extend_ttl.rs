@@ -142,6 +142,9 @@ fn ask<'j>(job: &'j Job<'_>) -> Act<'j> {
 fn guarded(job: &mut Job<'_>, fact: Fact) {
     if let Fact::Guarded(deadline) = fact {
         let before = job.record.sandbox.expires_at;
+        if job.record.facts.idle_reap.is_some() {
+            job.record.facts.last_used_at = Some(job.engine.ports.clock.now());
+        }
         // Monotone: a late answer never takes time away.
         job.record.sandbox.expires_at = Some(before.map_or(deadline, |before| before.max(deadline)));
         job.tell(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandboxer_extension::{Call, Ended, ErrorKind, Extension, ExtensionError, ProvisionRequest, Retry, Target, cut};
 use sandboxer_model::id::{EventId, OperationId};
-use sandboxer_model::lifecycle::State;
+use sandboxer_model::lifecycle::{Reason, State};
 use sandboxer_model::operation::OperationStatus;
 use sandboxer_model::registry::{Reservation, Share};
 use sandboxer_model::route::Candidate;
@@ -354,6 +354,13 @@ impl<'e> Job<'e> {
             return true;
         }
         let (before, now) = (self.record.stored_state(), fresh.sandbox.state);
+        if self.params.reason == Some(Reason::Idle)
+            && !self.began()
+            && fresh.facts.last_used_at != self.record.facts.last_used_at
+        {
+            // It was used before this could end it for not being used.
+            return false;
+        }
         let same = before == Some(now) || (before == Some(State::Ready) && now == State::Active);
         same && fresh.sandbox.operation_id == self.base
     }
@@ -431,6 +438,7 @@ fn rebase(mine: &mut SandboxRecord, mut fresh: SandboxRecord) {
         mine.sandbox.state = State::Active;
     }
     mine.sandbox.active_at = mine.sandbox.active_at.or(fresh.sandbox.active_at);
+    mine.facts.last_used_at = mine.facts.last_used_at.max(fresh.facts.last_used_at);
     mine.sandbox.labels = std::mem::take(&mut fresh.sandbox.labels);
     mine.adopt_fence(&fresh);
 }

@@ -20,6 +20,9 @@ pub(crate) struct Params {
     /// Why the sandbox ends, for removals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<Reason>,
+    /// Where its life ends for the meter, when that is earlier than now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lived_until: Option<Timestamp>,
     /// What the sandbox ends as, for removals.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) ending: Ending,

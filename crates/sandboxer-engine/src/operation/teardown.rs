@@ -190,12 +190,11 @@ pub(crate) fn bill(job: &mut Job<'_>) {
     if job.record.sandbox.meter.actual.is_some() {
         return;
     }
-    let lived = job
-        .engine
-        .time_of(&job.record)
-        .duration_since(ready_at)
-        .as_millis()
-        .max(0);
+    let until = job
+        .params
+        .lived_until
+        .unwrap_or_else(|| job.engine.time_of(&job.record));
+    let lived = until.duration_since(ready_at).as_millis().max(0);
     let lived = u64::try_from(lived).unwrap_or(u64::MAX);
     let rate = job
         .record

@@ -32,10 +32,15 @@ impl Engine {
             let what = format!("{extension_id}, which has the sandbox, is not part of this build");
             return Err(UserError::new(ErrorCode::MissingPrerequisite, what));
         };
+        record = self.note_use(record).await?;
+        if !record.sandbox.state.is_usable() {
+            return Err(wrong_state(&record.sandbox, "run a command in"));
+        }
         let call = self.call_for(&record, self.settings.timeouts.other);
         match extension.exec(&call, &target(&record), request(cmd, false)).await {
             Ok(session) => {
                 // Written while the command already runs.
+                let session = self.used_until_its_end(&record, session);
                 self.mark_active(record).await?;
                 Ok(session)
             }

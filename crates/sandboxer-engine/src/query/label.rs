@@ -28,6 +28,9 @@ impl Engine {
             }
             let now = self.ports.clock.now();
             record.sandbox.labels = labels;
+            if record.facts.idle_reap.is_some() {
+                record.facts.last_used_at = Some(now);
+            }
             record.sandbox.updated_at = now;
             let event = NewEvent {
                 event_id: sandboxer_model::id::EventId::from_uuid(self.ports.ids.uuid()),

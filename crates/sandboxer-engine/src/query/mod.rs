@@ -7,6 +7,7 @@
 //! | `explain` | the seven questions |
 //! | `scope` | the live sandbox a create returns instead of a new one |
 //! | `exec` | run a command inside |
+//! | `used` | that a sandbox was used |
 //! | `label` | set and remove labels |
 
 mod exec;
@@ -14,6 +15,7 @@ mod explain;
 mod label;
 mod look;
 mod scope;
+mod used;
 mod wait;
 
 use sandboxer_model::error::{ErrorCode, UserError};

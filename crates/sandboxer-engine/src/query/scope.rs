@@ -36,7 +36,11 @@ impl Engine {
             }
             let record = self.compared(record, progress).await?;
             if record.sandbox.state.is_usable() {
-                return Ok(Some(record.sandbox));
+                let record = self.note_use(record).await?;
+                if record.sandbox.state.is_usable() {
+                    return Ok(Some(record.sandbox));
+                }
+                continue;
             }
             if let Some(id) = &record.sandbox.operation_id {
                 let operation = self.ports.store.operation(id).await?;

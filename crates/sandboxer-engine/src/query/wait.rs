@@ -68,8 +68,10 @@ fn satisfies(now: State, wanted: State) -> bool {
 
 /// Whether `to` may still come after `from` without the sandbox being made again.
 fn leads_to(from: State, to: State) -> bool {
-    let remakes =
-        |(from, to): (State, State)| matches!(from, State::Destroying | State::Destroyed) && to == State::Provisioning;
+    // Nor does anybody wait for a host to be given up.
+    let remakes = |(from, to): (State, State)| {
+        matches!(from, State::Destroying | State::Destroyed) && matches!(to, State::Provisioning | State::Failed)
+    };
     let mut reached = vec![from];
     let mut next = 0;
     while let Some(&at) = reached.get(next) {

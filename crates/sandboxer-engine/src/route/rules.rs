@@ -63,8 +63,10 @@ pub(super) fn check(
         return Err(lacks("the capability to deliver secrets (`setup.secret_refs`)"));
     }
     check_limits(profile, can, &cannot)?;
-    if let Some(idle) = profile.ttl.idle_reap {
-        // Nothing counts idle time yet; a limit that is not held must not look as if it were.
+    if let Some(idle) = profile.ttl.idle_reap
+        && !can.activity
+    {
+        // Nobody could tell idle from at work; a limit that is not held must not look as if it were.
         return Err(cannot(&format!("`ttl.idle_reap: {idle}`")).hint("leave it out and choose a shorter `ttl.default`"));
     }
     if let Some(region) = constraints.and_then(|constraints| constraints.region.as_ref())

@@ -23,6 +23,8 @@ pub struct Observed {
     pub alive: bool,
     /// How it ended by itself.
     pub ended: Option<How>,
+    /// Whether a command runs inside; `None`: could not be told.
+    pub busy: Option<bool>,
     /// What it used, if it ended by itself.
     pub usage: Option<Usage>,
     /// For people.
@@ -70,6 +72,7 @@ impl Runtime {
             presence: Presence::Absent,
             alive: false,
             ended: None,
+            busy: None,
             usage: None,
             detail: String::new(),
         };
@@ -140,6 +143,7 @@ impl Runtime {
                 Observed {
                     alive,
                     ended,
+                    busy: alive.then(|| has_children(launched.init.pid)).flatten(),
                     detail,
                     ..present
                 }
@@ -172,4 +176,16 @@ impl Runtime {
             })
             .collect())
     }
+}
+
+/// Whether a process has children: commands are children of the first process, and what they leave behind becomes so.
+/// `None`: the kernel does not say.
+fn has_children(pid: i32) -> Option<bool> {
+    let tasks = files::names(std::path::Path::new(&format!("/proc/{pid}/task"))).ok()?;
+    let mut any = false;
+    for task in tasks {
+        let children = files::read_text(format!("/proc/{pid}/task/{task}/children"), 1 << 20).ok()?;
+        any |= !children.trim().is_empty();
+    }
+    Some(any)
 }

@@ -125,6 +125,8 @@ impl Lab {
             watermarks: Watermarks::default(),
             probe: None,
             unreachable: None,
+            unreachable_since: None,
+            probe_after: None,
             added_at: self.clock.now(),
         });
     }

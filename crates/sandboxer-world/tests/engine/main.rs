@@ -9,4 +9,5 @@ mod idempotent;
 mod lab;
 mod oddities;
 mod races;
+mod reconcile;
 mod repeat;

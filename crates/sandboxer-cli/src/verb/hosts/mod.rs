@@ -24,6 +24,6 @@ pub(crate) async fn hosts(context: &Context, verb: HostsVerb) -> Result<u8, User
         HostsVerb::Probe(args) => probe::probe(context, args).await,
         HostsVerb::Drain(args) => switch::drain(context, &args.host).await,
         HostsVerb::Activate(args) => switch::activate(context, &args.host).await,
-        HostsVerb::Remove(args) => remove::remove(context, &args.host).await,
+        HostsVerb::Remove(args) => remove::remove(context, &args).await,
     }
 }

@@ -1,18 +1,37 @@
-//! `hosts remove`: forget a host.
+//! `hosts remove`: forget a host, or give it up for good.
 
 use sandboxer_model::error::UserError;
 
 use super::show;
-use crate::context::Context;
+use crate::args::RemoveHostArgs;
+use crate::context::{Context, Format};
+use crate::output::json;
+use crate::output::table::Columns;
 
-/// Forgets a host, and shows it a last time.
+/// Forgets a host, and shows it a last time; or gives it up, and shows what ended with it.
 ///
 /// # Errors
-/// `NotFound`, `WrongState` while sandboxes are there.
-pub(super) async fn remove(context: &Context, host: &str) -> Result<u8, UserError> {
+/// `NotFound`, `WrongState` while sandboxes are there and it is not lost.
+pub(super) async fn remove(context: &Context, args: &RemoveHostArgs) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let status = context.engine(&reporter).await?.remove_host(host).await?;
+    let engine = context.engine(&reporter).await?;
+    if !args.lost {
+        let status = engine.remove_host(&args.host).await?;
+        reporter.close();
+        show::print(context, &status)?;
+        return Ok(0);
+    }
+    let loss = engine.lose_host(&args.host, &reporter).await?;
     reporter.close();
-    show::print(context, &status)?;
+    match context.format {
+        Format::Json => json::print(&loss)?,
+        Format::Table => {
+            let mut table = Columns::new(context.paint, &["ENDED", "HOST", "REASON"]);
+            for id in &loss.ended {
+                table.row([id.to_string(), loss.host.clone(), "host_lost".to_owned()]);
+            }
+            table.print()?;
+        }
+    }
     Ok(0)
 }

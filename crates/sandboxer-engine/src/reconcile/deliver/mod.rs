@@ -21,12 +21,33 @@ use sandboxer_extension::cut;
 use sandboxer_model::error::UserError;
 use tokio::task::JoinSet;
 
-use crate::api::{DeliverLimits, Delivered, Hurry};
+use crate::api::{DeliverLimits, Delivered, Did, Hurry};
 use crate::engine::Engine;
 use courier::Courier;
 
 /// For how long one request may take.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One run.
+pub(super) async fn run(engine: &Engine) -> Result<Did, UserError> {
+    let delivered = engine.do_deliver(DeliverLimits::patient()).await?;
+    let mut did = Did {
+        looked_at: delivered.sent + delivered.failed,
+        more: delivered.unfinished,
+        ..Did::default()
+    };
+    for (what, many) in [("sent", delivered.sent), ("given up", delivered.given_up)] {
+        if many > 0 {
+            did.add(what, format!("{many} events"));
+        }
+    }
+    if delivered.failed > 0 {
+        let failed = delivered.failed;
+        did.open
+            .push(format!("{failed} tries failed; `sandboxer events sinks` says why"));
+    }
+    Ok(did)
+}
 
 impl Engine {
     pub(crate) async fn do_deliver(&self, limits: DeliverLimits) -> Result<Delivered, UserError> {

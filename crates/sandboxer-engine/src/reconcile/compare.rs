@@ -9,6 +9,7 @@ use sandboxer_model::lifecycle::Reason;
 use sandboxer_store::SandboxRecord;
 use tokio::task::JoinSet;
 
+use super::truth::{Evidence, Verdict, decide};
 use crate::api::Progress;
 use crate::engine::Engine;
 use crate::operation::job::target;
@@ -17,13 +18,6 @@ use crate::operation::job::target;
 const AT_ONCE: usize = 16;
 /// Between two sightings: nothing is called lost on the strength of one.
 const SECOND_LOOK: Duration = Duration::from_millis(20);
-
-/// What a comparison came to.
-enum Verdict {
-    AsStored,
-    PastDeadline,
-    Lost(String),
-}
 
 impl Engine {
     /// The record after comparing it with its backend.
@@ -108,19 +102,22 @@ impl Engine {
     ) -> Result<Option<SandboxRecord>, UserError> {
         let id = record.sandbox.sandbox_id.clone();
         let mut verdict = self.judge(&record, observation);
-        if let Verdict::Lost(_) = verdict {
+        let mut why = lost_words(observation);
+        if verdict == Verdict::Lose {
             // It may have been between two states, or replaced under our eyes.
             self.ports.clock.sleep(SECOND_LOOK).await;
             let fresh = self.ports.store.sandbox(&id).await?;
             let Some((extension, call, target)) = self.comparable(&fresh) else {
                 return Ok(Some(fresh));
             };
-            verdict = self.judge(&fresh, &extension.observe(&call, &target).await);
+            let again = extension.observe(&call, &target).await;
+            verdict = self.judge(&fresh, &again);
+            why = lost_words(&again);
         }
         let outcome = match verdict {
-            Verdict::AsStored => return Ok(None),
-            Verdict::PastDeadline => self.expire_one(record, Reason::Ttl, progress).await.map(drop),
-            Verdict::Lost(why) => self.lose(record, why, progress).await.map(drop),
+            Verdict::AsStored | Verdict::Alive | Verdict::GiveUp => return Ok(None),
+            Verdict::Expire => self.expire_one(record, Reason::Ttl, progress).await.map(drop),
+            Verdict::Lose => self.lose(record, why, progress).await.map(drop),
         };
         match outcome {
             Ok(()) => {}
@@ -134,18 +131,16 @@ impl Engine {
 
     fn judge(&self, record: &SandboxRecord, observation: &Observation) -> Verdict {
         let past = self.past_deadline(record).is_some();
-        match (observation.ended, observation.presence, observation.usable) {
-            (Some(Ended::Deadline), ..) => Verdict::PastDeadline,
-            (Some(_), ..) | (None, Presence::Absent, _) | (None, Presence::Present, Some(false)) if past => {
-                Verdict::PastDeadline
-            }
-            (Some(ended), ..) => Verdict::Lost(lost(how(ended), &observation.detail)),
-            (None, Presence::Absent, _) => Verdict::Lost(lost("it is gone", &observation.detail)),
-            (None, Presence::Present, Some(false)) => {
-                Verdict::Lost(lost("it cannot be used any more", &observation.detail))
-            }
-            _ => Verdict::AsStored,
-        }
+        decide(&Evidence::new(record.sandbox.state, past, observation))
+    }
+}
+
+/// What ended a sandbox, in words.
+pub(super) fn lost_words(seen: &Observation) -> String {
+    match (seen.ended, seen.presence) {
+        (Some(ended), _) => lost(how(ended), &seen.detail),
+        (None, Presence::Absent) => lost("it is gone", &seen.detail),
+        (None, _) => lost("it cannot be used any more", &seen.detail),
     }
 }
 
