@@ -3,8 +3,9 @@
 use sandboxer_engine::faults::Safeguard;
 use sandboxer_world::Mutant;
 
-use crate::play::{Recipes, play};
+use crate::play::play;
 use crate::schedule::Schedule;
+use crate::stage::Recipes;
 
 /// What is broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

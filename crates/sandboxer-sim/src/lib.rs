@@ -10,14 +10,20 @@
 //! | [`process`] | control planes: engines that can die at any boundary |
 //! | [`watch`] | what callers were told, and what must be true because of it |
 //! | [`play`] | plays one schedule to its end and says which promises it broke |
+//! | [`stage`] | what a schedule is played on |
+//! | `act` | what callers and the world do |
+//! | `rest` | healing, coming to rest, the last look |
 //! | [`shrink`] | the smallest part of a schedule that still breaks one |
 //! | [`hunt`] | safeguards that are switched off on purpose, and the seeds that notice |
 
+mod act;
 pub mod executor;
 pub mod hunt;
 pub mod network;
 pub mod play;
 pub mod process;
+mod rest;
 pub mod schedule;
 pub mod shrink;
+pub mod stage;
 pub mod watch;

@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use clap::Parser;
 use sandboxer_sim::hunt::{self, Sabotage};
-use sandboxer_sim::play::{Figures, Outcome, Recipes, play};
+use sandboxer_sim::play::{Figures, Outcome, play};
 use sandboxer_sim::schedule::Schedule;
 use sandboxer_sim::shrink::shrink;
+use sandboxer_sim::stage::Recipes;
 
 /// Plays seeded schedules of operations, faults and crashes, and checks every promise.
 #[derive(Parser)]

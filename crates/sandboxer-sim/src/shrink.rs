@@ -2,8 +2,9 @@
 
 use crate::hunt::Sabotage;
 use crate::network::Weather;
-use crate::play::{Recipes, play};
+use crate::play::play;
 use crate::schedule::Schedule;
+use crate::stage::Recipes;
 
 /// Leaves out actions, control planes and bad weather as long as the promise that `schedule` breaks first is still broken.
 ///

@@ -51,6 +51,13 @@ const TABLE: &[Reconciler] = &[
         run: |engine, progress| Box::pin(expire_ttl::run(engine, progress)),
     },
     Reconciler {
+        name: "deliver_events",
+        does: "sends events to the State Hub and to webhooks",
+        period: Duration::from_secs(1),
+        effort: Effort::Query,
+        run: |engine, _| Box::pin(deliver::run(engine)),
+    },
+    Reconciler {
         name: "idle_reap",
         does: "removes sandboxes that nobody used for as long as their profile says",
         period: Duration::from_secs(15),
@@ -70,13 +77,6 @@ const TABLE: &[Reconciler] = &[
         period: Duration::from_secs(300),
         effort: Effort::Sweep,
         run: |engine, _| Box::pin(reap_orphans::run(engine)),
-    },
-    Reconciler {
-        name: "deliver_events",
-        does: "sends events to the State Hub and to webhooks",
-        period: Duration::from_secs(1),
-        effort: Effort::Query,
-        run: |engine, _| Box::pin(deliver::run(engine)),
     },
     Reconciler {
         name: "probe_hosts",

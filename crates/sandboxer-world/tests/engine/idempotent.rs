@@ -105,7 +105,7 @@ fn as_many_sandboxes_as_keys() {
             let key = format!("key-{}", number.wrapping_mul(7919) % KEYS);
             let polls = match number % 5 {
                 4 => 1000,
-                short => 1 + (number / 5 + short) % 12,
+                short => 1 + (number / 5 + short) % 8,
             };
             let answer = killed_after(polls, process.engine.create(keyed(&lab, &key), &Silent, &Cancel::new())).await;
             match answer {
