@@ -1,7 +1,5 @@
 //! Turns of reconcilers in the store: one winner of a claim, however many claim at once, and what was seen once.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop")]
-
 mod support;
 
 use std::sync::{Arc, Barrier};
