@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sandboxer_engine::api::Silent;
-use sandboxer_engine::{Engine, reconcilers};
+use sandboxer_engine::{Effort, Engine, Reconciler, reconcilers};
 use sandboxer_extension::Registry;
 use sandboxer_extension::port::Clock as _;
 use sandboxer_model::id::SandboxId;
@@ -193,8 +193,10 @@ impl Stage {
         let (engine, clock) = (plane.engine.clone(), self.clock.clone());
         let pause = LOOKS + Duration::from_millis(u64::from(number) * 777);
         self.executor.spawn(Owner::Process(number), async move {
-            loop {
-                for one in reconcilers() {
+            for round in 0u64.. {
+                // What costs more than a query is looked at less often.
+                let due = |one: &&Reconciler| one.effort == Effort::Query || round % 4 == 3;
+                for one in reconcilers().iter().filter(due) {
                     // What it could not do is tried again.
                     let _ = engine.reconcile(one, &Silent).await;
                 }

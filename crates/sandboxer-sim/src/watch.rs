@@ -28,6 +28,8 @@ struct Told {
     /// The latest deadline a caller was promised, as a date and on the stopwatch, which nobody sets.
     deadline: Option<Timestamp>,
     until: Option<Duration>,
+    /// Of which making of it.
+    generation: u32,
     /// Somebody asked for its end.
     destroyed: bool,
     /// Somebody asked for it anew.
@@ -110,6 +112,10 @@ impl Watch {
         };
         let until = until();
         self.about(id, |told| {
+            if told.generation != sandbox.generation {
+                (told.deadline, told.until) = (None, None);
+                told.generation = sandbox.generation;
+            }
             told.deadline = sandbox.expires_at.max(told.deadline);
             told.until = until.max(told.until);
         });
@@ -236,7 +242,13 @@ impl Watch {
     fn expired(&self, call: &Call, id: &SandboxId, sandbox: Option<&Sandbox>) {
         let time = self.clock.monotonic();
         let current = sandbox.is_some_and(|sandbox| sandbox.epoch == call.epoch);
-        let promised = self.seen().told.get(id).and_then(|told| told.until);
+        let generation = sandbox.map(|sandbox| sandbox.generation);
+        let promised = self
+            .seen()
+            .told
+            .get(id)
+            .filter(|told| Some(told.generation) == generation)
+            .and_then(|told| told.until);
         if current && promised.is_some_and(|promised| promised > time.saturating_add(SLACK)) {
             self.broken(format!(
                 "P7: {id} is removed at {time:?} and was promised until {promised:?}"
@@ -272,9 +284,11 @@ impl Watch {
                 }
                 continue;
             };
-            let promise_kept = told
-                .deadline
-                .is_none_or(|promised| told.remade || sandbox.expires_at.is_some_and(|deadline| deadline >= promised));
+            let promise_kept = told.deadline.is_none_or(|promised| {
+                told.remade
+                    || told.generation != sandbox.generation
+                    || sandbox.expires_at.is_some_and(|deadline| deadline >= promised)
+            });
             if !promise_kept {
                 let (said, promised) = (sandbox.expires_at, told.deadline);
                 broken.push(format!("P7: {id} says {said:?} and was promised until {promised:?}"));
@@ -283,7 +297,9 @@ impl Watch {
                 (state, _) if state.is_usable() => true,
                 (_, Some(Reason::DestroyedByRequest)) => told.destroyed,
                 (_, Some(Reason::Ttl)) => {
-                    told.remade || told.until.is_none_or(|promised| promised <= self.clock.monotonic())
+                    told.remade
+                        || told.generation != sandbox.generation
+                        || told.until.is_none_or(|promised| promised <= self.clock.monotonic())
                 }
                 (_, Some(Reason::ProviderLost)) => told.vanished,
                 (_, Some(Reason::FailedAtStep | Reason::Interrupted)) => !told.known || told.accepted || told.remade,
