@@ -1,6 +1,7 @@
 //! What callers and the world do.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -83,6 +84,11 @@ impl Stage {
                     self.died(plane.number);
                 }
             }
+            Action::Stall(seconds) => {
+                if let Some(plane) = self.plane(turn) {
+                    self.stall(plane, seconds);
+                }
+            }
             Action::Vanish(which) => {
                 let Some(id) = self.some(which) else { return };
                 watch.vanished(&id);
@@ -122,13 +128,16 @@ impl Stage {
             ..CreateRequest::default()
         };
         let (watch, clock, executor) = (self.watch.clone(), self.clock.clone(), self.executor.clone());
-        let number = self.plane(turn).map(|plane| plane.number).unwrap_or_default();
+        let Some(plane) = self.plane(turn) else { return };
+        let (number, was_hidden) = (plane.number, plane.was_hidden);
         self.ask(turn, |engine| async move {
             match how {
                 How::Wait => match engine.create(request, &Silent, &Cancel::new()).await {
                     Ok(made) => watch.created(&made.sandbox),
                     // Nobody else knows its id yet, so nobody can have asked for its end.
-                    Err(error) if error.code == ErrorCode::Fenced && name != "shared" => {
+                    Err(error)
+                        if error.code == ErrorCode::Fenced && name != "shared" && !was_hidden.load(Ordering::Relaxed) =>
+                    {
                         watch.broken(format!("P9: a creation was taken from its living owner: {error}"));
                     }
                     Err(_) => {}

@@ -66,6 +66,8 @@ struct State {
     tasks: BTreeMap<u64, Task>,
     next: u64,
     dead: Vec<u32>,
+    /// Processes that stand still, with those of their tasks that could run.
+    stalled: BTreeMap<u32, Vec<u64>>,
 }
 
 /// Where tasks are started from. Clones share one set of tasks.
@@ -132,6 +134,22 @@ impl Executor {
         drop(dropped);
     }
 
+    /// A process stands still: it lives, and none of its tasks runs until it is [let go on](Executor::go_on).
+    pub fn stall(&self, number: u32) {
+        lock(&self.state).stalled.entry(number).or_default();
+    }
+
+    /// A process that stood still goes on.
+    pub fn go_on(&self, number: u32) {
+        let waiting = lock(&self.state).stalled.remove(&number).unwrap_or_default();
+        let mut ready = lock(&self.ready);
+        for id in waiting {
+            if !ready.contains(&id) {
+                ready.push(id);
+            }
+        }
+    }
+
     /// Ends every task: they and what they hold would hold each other otherwise.
     pub fn clear(&self) {
         let tasks = std::mem::take(&mut lock(&self.state).tasks);
@@ -183,11 +201,20 @@ impl Executor {
     fn poll(&self, id: u64) -> Result<Option<u32>, Unended> {
         let (mut work, waker, owner) = {
             let mut state = lock(&self.state);
-            let Some(task) = state.tasks.get_mut(&id) else {
+            let Some(task) = state.tasks.get(&id) else {
                 return Ok(None);
             };
-            let Some(work) = task.work.take() else { return Ok(None) };
-            (work, task.waker.clone(), task.owner)
+            let (owner, waker) = (task.owner, task.waker.clone());
+            if let Owner::Process(number) = owner
+                && let Some(waiting) = state.stalled.get_mut(&number)
+            {
+                waiting.push(id);
+                return Ok(None);
+            }
+            let Some(work) = state.tasks.get_mut(&id).and_then(|task| task.work.take()) else {
+                return Ok(None);
+            };
+            (work, waker, owner)
         };
         let mut context = Context::from_waker(&waker);
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut context)));

@@ -11,6 +11,7 @@
 //! | [`watch`] | what callers were told, and what must be true because of it |
 //! | [`play`] | plays one schedule to its end and says which promises it broke |
 //! | [`stage`] | what a schedule is played on |
+//! | [`writes`] | between engine and store: writes that are late, lost, or done and not heard of |
 //! | `act` | what callers and the world do |
 //! | `rest` | healing, coming to rest, the last look |
 //! | [`shrink`] | the smallest part of a schedule that still breaks one |
@@ -27,3 +28,4 @@ pub mod schedule;
 pub mod shrink;
 pub mod stage;
 pub mod watch;
+pub mod writes;

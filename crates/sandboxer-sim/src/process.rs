@@ -2,7 +2,7 @@
 //! effect.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,12 +11,14 @@ use sandboxer_engine::catalog::Catalog;
 use sandboxer_engine::faults::{Fault, Faults, Point, Safeguard};
 use sandboxer_engine::{Engine, Ports, Settings};
 use sandboxer_extension::Registry;
-use sandboxer_extension::port::{Clock, IdSource, Uptime};
+use sandboxer_extension::port::{Clock, IdSource, Owners as _, Uptime};
+use sandboxer_model::cleanup::Presence;
 use sandboxer_store::Store;
 use sandboxer_world::{TestClock, TestIds, TestOwners};
 use uuid::Uuid;
 
 use crate::executor::Death;
+use crate::writes::{Trouble, Writes};
 
 /// Burns down by one at each boundary; the process dies when it is burnt.
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub struct Plane {
     pub engine: Arc<Engine>,
     /// How it dies.
     pub fuse: Arc<Fuse>,
+    /// Whether its operations may ever have been taken for abandoned.
+    pub was_hidden: Arc<AtomicBool>,
     owners: TestOwners,
 }
 
@@ -67,6 +71,12 @@ pub struct Installation {
     pub owners: TestOwners,
     /// The safeguard that is switched off, if one is.
     pub off: Option<Safeguard>,
+    /// What decides about their writes.
+    pub seed: u64,
+    /// How often their writes go wrong.
+    pub trouble: Trouble,
+    /// From when on nothing goes wrong any more.
+    pub is_healed: Arc<AtomicBool>,
 }
 
 impl Installation {
@@ -74,6 +84,8 @@ impl Installation {
     pub fn start(&self, number: u32) -> Plane {
         let fuse = Fuse::new();
         let owners = self.owners.another(&format!("process-{number}"));
+        let healed = self.is_healed.clone();
+        let writes = Writes::new(self.clock.clone(), self.trouble, self.seed, number, healed);
         let ports = Ports {
             clock: Arc::new(FusedClock {
                 clock: self.clock.clone(),
@@ -84,7 +96,7 @@ impl Installation {
                 fuse: fuse.clone(),
             }),
             owners: Arc::new(owners.clone()),
-            store: self.store.clone(),
+            store: self.store.clone().with_faults(Arc::new(writes)),
             extensions: self.registry.clone(),
             outbound: None,
         };
@@ -97,12 +109,24 @@ impl Installation {
             number,
             engine: Arc::new(engine),
             fuse,
+            was_hidden: Arc::default(),
             owners,
         }
     }
 }
 
 impl Plane {
+    /// Others cannot tell whether it lives.
+    pub fn hide(&self) {
+        self.was_hidden.store(true, Ordering::Relaxed);
+        self.owners.mark(&self.owners.me(), Presence::Unknown);
+    }
+
+    /// Others can tell that it lives.
+    pub fn show(&self) {
+        self.owners.mark(&self.owners.me(), Presence::Present);
+    }
+
     /// Others can tell that it is dead.
     pub fn bury(&self) {
         self.owners.die();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::network::Weather;
+use crate::writes::Trouble;
 
 /// What a caller or the world does. Sandboxes are named by a number that is taken modulo how many there are then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum Action {
     Crash(u32),
     /// A process dies where it waits.
     Kill,
+    /// A process stands still for so many seconds, and nobody can tell whether it lives.
+    Stall(u32),
     /// A sandbox ends by itself.
     Vanish(usize),
     /// A host goes out of reach for so many seconds.
@@ -79,6 +82,10 @@ pub struct Schedule {
     pub planes: u32,
     /// How often calls go wrong.
     pub weather: Weather,
+    /// How often writes go wrong.
+    pub writes: Trouble,
+    /// From one look of a control plane to the next.
+    pub looks: Duration,
     /// What happens, each after the one before by so much time.
     pub actions: Vec<(Duration, Action)>,
 }
@@ -95,6 +102,12 @@ impl Schedule {
             doubled: foul(&mut rng, 60),
             slow: foul(&mut rng, 120),
         };
+        let writes = Trouble {
+            late: foul(&mut rng, 400),
+            lost: foul(&mut rng, 30),
+            unheard: foul(&mut rng, 30),
+        };
+        let looks = Duration::from_secs([15, 30, 60, 120][rng.usize(..4)]);
         let crashes = rng.u8(..3);
         let count = rng.usize(4..36);
         let actions = (0..count)
@@ -111,6 +124,8 @@ impl Schedule {
             seed,
             planes: rng.u32(1..=3),
             weather,
+            writes,
+            looks,
             actions,
         }
     }
@@ -138,7 +153,8 @@ fn action(rng: &mut fastrand::Rng, crashes: u8) -> Action {
         74..=76 => Action::Reap,
         77..=86 if crashes > 0 => Action::Crash(rng.u32(1..60)),
         77..=86 => Action::List,
-        87..=89 => Action::Kill,
+        87..=88 => Action::Kill,
+        89 => Action::Stall(rng.u32(1..900)),
         90..=91 => Action::Vanish(some),
         92..=94 => Action::HostDown(some, rng.u32(1..900)),
         95 => match rng.bool() {

@@ -1,7 +1,6 @@
 //! The smallest part of a schedule that still breaks a promise.
 
 use crate::hunt::Sabotage;
-use crate::network::Weather;
 use crate::play::play;
 use crate::schedule::Schedule;
 use crate::stage::Recipes;
@@ -31,16 +30,19 @@ pub fn shrink(schedule: &Schedule, recipes: &Recipes, sabotage: Option<Sabotage>
             break;
         }
     }
-    let calm: [fn(&mut Weather); 5] = [
-        |weather| weather.refused = 0,
-        |weather| weather.lost = 0,
-        |weather| weather.hung = 0,
-        |weather| weather.doubled = 0,
-        |weather| weather.slow = 0,
+    let calm: [fn(&mut Schedule); 8] = [
+        |schedule| schedule.weather.refused = 0,
+        |schedule| schedule.weather.lost = 0,
+        |schedule| schedule.weather.hung = 0,
+        |schedule| schedule.weather.doubled = 0,
+        |schedule| schedule.weather.slow = 0,
+        |schedule| schedule.writes.late = 0,
+        |schedule| schedule.writes.lost = 0,
+        |schedule| schedule.writes.unheard = 0,
     ];
     for change in calm {
         let mut calmer = smallest.clone();
-        change(&mut calmer.weather);
+        change(&mut calmer);
         if calmer != smallest && breaks(&calmer)? {
             smallest = calmer;
         }

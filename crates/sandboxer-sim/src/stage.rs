@@ -23,9 +23,6 @@ use crate::process::{Installation, Plane};
 use crate::schedule::{HOSTS, Schedule};
 use crate::watch::Watch;
 
-/// Between two looks of a control plane that does nothing else.
-const LOOKS: Duration = Duration::from_secs(15);
-
 /// The files of the recipes.
 const PROFILES: [(&str, &str); 5] = [
     (
@@ -83,7 +80,8 @@ pub(crate) struct Stage {
     pub(crate) planes: Mutex<Vec<Plane>>,
     pub(crate) started: AtomicU32,
     pub(crate) crashes: AtomicU32,
-    pub(crate) is_healed: AtomicBool,
+    pub(crate) is_healed: Arc<AtomicBool>,
+    pub(crate) looks: Duration,
     pub(crate) is_over: AtomicBool,
     pub(crate) end: Mutex<Option<Outcome>>,
 }
@@ -159,7 +157,11 @@ pub(crate) async fn build(
         Some(Sabotage::Engine(safeguard)) => Some(safeguard),
         _ => None,
     };
+    let is_healed = Arc::new(AtomicBool::new(false));
     let installation = Installation {
+        seed: schedule.seed,
+        trouble: schedule.writes,
+        is_healed: is_healed.clone(),
         store,
         registry,
         clock: clock.clone(),
@@ -178,7 +180,8 @@ pub(crate) async fn build(
         planes: Mutex::default(),
         started: AtomicU32::new(0),
         crashes: AtomicU32::new(0),
-        is_healed: AtomicBool::new(false),
+        is_healed,
+        looks: schedule.looks,
         is_over: AtomicBool::new(false),
         end: Mutex::default(),
     }))
@@ -191,7 +194,7 @@ impl Stage {
         let plane = self.installation.start(number);
         lock(&self.planes).push(plane.clone());
         let (engine, clock) = (plane.engine.clone(), self.clock.clone());
-        let pause = LOOKS + Duration::from_millis(u64::from(number) * 777);
+        let pause = self.looks + Duration::from_millis(u64::from(number) * 777);
         self.executor.spawn(Owner::Process(number), async move {
             for round in 0u64.. {
                 // What costs more than a query is looked at less often.
@@ -224,6 +227,21 @@ impl Stage {
         });
     }
 
+    /// A control plane stands still for a while; for others it is out of sight meanwhile.
+    pub(crate) fn stall(self: &Arc<Self>, plane: Plane, seconds: u32) {
+        self.executor.stall(plane.number);
+        plane.hide();
+        let stage = self.clone();
+        self.executor.spawn(Owner::World, async move {
+            stage.clock.sleep(Duration::from_secs(u64::from(seconds))).await;
+            // It may have been killed meanwhile.
+            if lock(&stage.planes).iter().any(|one| one.number == plane.number) {
+                plane.show();
+            }
+            stage.executor.go_on(plane.number);
+        });
+    }
+
     /// Some control plane that lives.
     pub(crate) fn plane(&self, number: usize) -> Option<Plane> {
         let planes = lock(&self.planes);
@@ -232,8 +250,7 @@ impl Stage {
 
     /// Some sandbox that callers know of.
     pub(crate) fn some(&self, number: usize) -> Option<SandboxId> {
-        let known = self.watch.known();
-        known.get(number % known.len().max(1)).cloned()
+        self.watch.known(number)
     }
 
     /// Work of a control plane; nothing where none lives.

@@ -15,7 +15,7 @@ use sandboxer_model::id::{InstallationId, SandboxId};
 use sandboxer_model::lifecycle::{Reason, State};
 use sandboxer_model::operation::{OperationKind, OperationStatus};
 use sandboxer_model::sandbox::Sandbox;
-use sandboxer_store::{Store, StoreError};
+use sandboxer_store::{SandboxRecord, Store, StoreError};
 use sandboxer_world::{TestClock, World};
 
 /// What is known of one sandbox from outside.
@@ -41,7 +41,9 @@ struct Told {
 #[derive(Default)]
 struct Seen {
     told: BTreeMap<SandboxId, Told>,
-    /// Looks that listed a sandbox since it was last removed.
+    /// In the order callers learnt of them.
+    known: Vec<SandboxId>,
+    /// Looks that listed what has no life on record, since it last had one or was last removed.
     sightings: BTreeMap<(InstallationId, SandboxId), u32>,
     broken: Vec<String>,
 }
@@ -89,9 +91,17 @@ impl Watch {
         change(self.seen().told.entry(id.clone()).or_default());
     }
 
+    fn knows(&self, id: &SandboxId) {
+        let mut seen = self.seen();
+        let told = seen.told.entry(id.clone()).or_default();
+        if !std::mem::replace(&mut told.known, true) {
+            seen.known.push(id.clone());
+        }
+    }
+
     /// A caller was told that it is ready.
     pub fn created(&self, sandbox: &Sandbox) {
-        self.about(&sandbox.sandbox_id, |told| told.known = true);
+        self.knows(&sandbox.sandbox_id);
         self.promised(sandbox);
     }
 
@@ -131,10 +141,8 @@ impl Watch {
 
     /// A caller was told that it will be.
     pub fn accepted(&self, id: &SandboxId) {
-        self.about(id, |told| {
-            told.known = true;
-            told.accepted = true;
-        });
+        self.knows(id);
+        self.about(id, |told| told.accepted = true);
     }
 
     /// Somebody asks for its end.
@@ -167,11 +175,11 @@ impl Watch {
         self.about(id, |told| told.vanished = true);
     }
 
-    /// Everything callers have the id of.
-    pub fn known(&self) -> Vec<SandboxId> {
-        let seen = self.seen();
-        let known = seen.told.iter().filter(|(_, told)| told.known);
-        known.map(|(id, _)| id.clone()).collect()
+    /// Something that callers have the id of, counted back from what they learnt last.
+    pub fn known(&self, number: usize) -> Option<SandboxId> {
+        let known = &self.seen().known;
+        let back = number % known.len().max(1);
+        known.len().checked_sub(back + 1).and_then(|index| known.get(index)).cloned()
     }
 
     /// A look at a backend listed these.
@@ -180,10 +188,12 @@ impl Watch {
         let mut ids: Vec<&SandboxId> = ids.collect();
         ids.dedup();
         for id in ids {
-            *seen
-                .sightings
-                .entry((call.installation_id.clone(), id.clone()))
-                .or_default() += 1;
+            let record = now(self.store.sandbox(id));
+            let over = |record: &SandboxRecord| matches!(record.sandbox.state, State::Destroyed | State::Failed);
+            let lives = matches!(record, Some(Ok(record)) if !over(&record));
+            let key = (call.installation_id.clone(), id.clone());
+            let count = seen.sightings.entry(key).or_default();
+            *count = if lives { 0 } else { *count + 1 };
         }
     }
 
@@ -295,7 +305,7 @@ impl Watch {
             }
             let fine = match (sandbox.state, sandbox.reason) {
                 (state, _) if state.is_usable() => true,
-                (_, Some(Reason::DestroyedByRequest)) => told.destroyed,
+                (_, Some(Reason::DestroyedByRequest)) => told.destroyed || told.remade,
                 (_, Some(Reason::Ttl)) => {
                     told.remade
                         || told.generation != sandbox.generation

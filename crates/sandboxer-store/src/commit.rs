@@ -76,6 +76,18 @@ impl Store {
     /// `Fenced` and `Stale` when the row is not as it was read, `ScopeTaken`, `NoRoom`, `IllegalMove`, and those of the
     /// file.
     pub async fn commit(&self, record: &mut SandboxRecord, change: &Change) -> Result<(), StoreError> {
+        let Some(faults) = &self.faults else {
+            return self.commit_now(record, change);
+        };
+        faults.before().await?;
+        let mut written = record.clone();
+        self.commit_now(&mut written, change)?;
+        faults.after()?;
+        *record = written;
+        Ok(())
+    }
+
+    fn commit_now(&self, record: &mut SandboxRecord, change: &Change) -> Result<(), StoreError> {
         check_moves(record, &change.events)?;
         let revision = record.stored.as_ref().map_or(1, |stored| stored.revision + 1);
         let mut connection = self.connection();

@@ -13,11 +13,13 @@
 //! | `transact` | one transaction about anything but a sandbox |
 //! | `reconcile` | whose turn it is to look, what each look came to, what was seen once |
 //! | `count` | figures over all records |
+//! | `fault` | where tests make writes fail |
 //! | `error` | what can go wrong |
 
 mod commit;
 mod count;
 mod error;
+mod fault;
 mod host;
 mod open;
 mod outbox;
@@ -31,6 +33,7 @@ mod transact;
 pub use commit::{Change, Durability, KeyChange, KeyRecord};
 pub use count::Counts;
 pub use error::StoreError;
+pub use fault::WriteFaults;
 pub use open::Store;
 pub use outbox::{Advance, Claim, Hold, Setback, Undelivered};
 pub use read::{Due, SandboxFilter};

@@ -11,6 +11,7 @@ use sandboxer_model::id::InstallationId;
 
 use crate::commit::Durability;
 use crate::error::StoreError;
+use crate::fault::WriteFaults;
 use crate::schema;
 
 /// How long one attempt waits for other processes.
@@ -27,6 +28,7 @@ const FILE: &str = "sandboxer.db";
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    pub(crate) faults: Option<Arc<dyn WriteFaults>>,
 }
 
 struct Inner {
@@ -127,7 +129,15 @@ impl Store {
                 installation_id,
                 path,
             }),
+            faults: None,
         }
+    }
+
+    /// The same store with faults around its commits, for tests.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Arc<dyn WriteFaults>) -> Store {
+        self.faults = Some(faults);
+        self
     }
 
     /// The owner written on everything this installation creates.

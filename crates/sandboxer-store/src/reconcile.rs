@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Row, Transaction, TransactionBehavior, params};
 use sandboxer_model::id::SandboxId;
 
 use crate::commit::Durability;
 use crate::error::StoreError;
 use crate::open::{Connection, Store};
+
+const TURN: &str = "SELECT name, lease_owner, lease_until, due_at, revision, report FROM reconciler";
 
 /// One reconciler as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,17 +58,53 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn turns(&self) -> Result<Vec<Turn>, StoreError> {
-        let sql = "SELECT name, lease_owner, lease_until, due_at, revision, report FROM reconciler ORDER BY name";
-        self.rows(sql, (), |row| {
-            Ok(Turn {
-                name: self.text(row, "name")?,
-                lease_owner: self.text(row, "lease_owner")?,
-                lease_until: self.time(row, "lease_until")?,
-                due_at: self.time(row, "due_at")?,
-                report: self.optional(row, "report")?,
-                revision: self.number(row, "revision")?,
-            })
+        self.rows(&format!("{TURN} ORDER BY name"), (), |row| self.read_turn(row))
+    }
+
+    /// One reconciler; `None`: it never ran.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn turn(&self, name: &str) -> Result<Option<Turn>, StoreError> {
+        self.one(&format!("{TURN} WHERE name = $1"), [name], |row| self.read_turn(row))
+    }
+
+    fn read_turn(&self, row: &Row<'_>) -> Result<Turn, StoreError> {
+        Ok(Turn {
+            name: self.text(row, "name")?,
+            lease_owner: self.text(row, "lease_owner")?,
+            lease_until: self.time(row, "lease_until")?,
+            due_at: self.time(row, "due_at")?,
+            report: self.optional(row, "report")?,
+            revision: self.number(row, "revision")?,
         })
+    }
+
+    /// Writes down what a run came to that needed no lease, unless somebody wrote since `seen` was read; `seen`: `None`
+    /// where there was no row.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn note_run(
+        &self,
+        name: &str,
+        seen: Option<&Turn>,
+        report: &str,
+        due_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.change_looks(|transaction| match seen {
+            None => transaction.execute(
+                "INSERT INTO reconciler (name, lease_owner, lease_until, due_at, revision, report) \
+                 VALUES ($1, '', 0, $2, 1, $3) ON CONFLICT (name) DO NOTHING",
+                params![name, due_at.as_microsecond(), report],
+            ),
+            Some(turn) => transaction.execute(
+                "UPDATE reconciler SET due_at = $1, report = $2, revision = revision + 1 \
+                 WHERE name = $3 AND revision = $4",
+                params![due_at.as_microsecond(), report, name, turn.revision],
+            ),
+        })?;
+        Ok(())
     }
 
     /// Takes the turn that was read, if nobody else did meanwhile; `seen`: `None` where there was no row.

@@ -1,18 +1,17 @@
 //! Time under the test's control.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sandboxer_extension::async_trait;
 use sandboxer_extension::port::{Clock, Uptime};
-use tokio::sync::Notify;
 
 /// A clock that moves only when a test says so, or when somebody sleeps.
 pub struct TestClock {
     state: Mutex<State>,
-    moved: Notify,
 }
 
 struct State {
@@ -20,7 +19,7 @@ struct State {
     monotonic: Duration,
     sleep: Sleep,
     /// When those who wait want to be woken, each with a number of its own.
-    sleepers: BTreeSet<(Duration, u64)>,
+    sleepers: BTreeMap<(Duration, u64), Waker>,
     next: u64,
 }
 
@@ -43,12 +42,11 @@ impl TestClock {
             now: Timestamp::from_second(1_800_000_000).unwrap_or(Timestamp::UNIX_EPOCH),
             monotonic: Duration::from_secs(1000),
             sleep: Sleep::Jumps,
-            sleepers: BTreeSet::new(),
+            sleepers: BTreeMap::new(),
             next: 0,
         };
         TestClock {
             state: Mutex::new(state),
-            moved: Notify::new(),
         }
     }
 
@@ -58,8 +56,11 @@ impl TestClock {
 
     /// What sleeping does from now on.
     pub fn set_sleep(&self, sleep: Sleep) {
-        self.state().sleep = sleep;
-        self.moved.notify_waiters();
+        let mut state = self.state();
+        state.sleep = sleep;
+        let woken: Vec<Waker> = state.sleepers.values().cloned().collect();
+        drop(state);
+        woken.iter().for_each(Waker::wake_by_ref);
     }
 
     /// Time passes.
@@ -72,13 +73,11 @@ impl TestClock {
     pub fn jump(&self, by: SignedDuration) {
         let mut state = self.state();
         state.now = state.now.saturating_add(by).unwrap_or(state.now);
-        drop(state);
-        self.moved.notify_waiters();
     }
 
     /// When the stopwatch shows what the first of those who wait waits for; `None`: nobody does.
     pub fn next_sleeper(&self) -> Option<Duration> {
-        self.state().sleepers.first().map(|(target, _)| *target)
+        self.state().sleepers.keys().next().map(|(target, _)| *target)
     }
 
     /// Time passes until the stopwatch shows this.
@@ -94,8 +93,14 @@ impl TestClock {
             state.now = state.now.saturating_add(signed).unwrap_or(state.now);
             state.monotonic = target;
         }
+        // Those whose time has come, in the order it came.
+        let reached = (state.monotonic, u64::MAX);
+        let mut woken = Vec::new();
+        while let Some(first) = state.sleepers.first_entry().filter(|first| *first.key() <= reached) {
+            woken.push(first.remove());
+        }
         drop(state);
-        self.moved.notify_waiters();
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -124,29 +129,22 @@ impl Clock for TestClock {
 
     async fn sleep(&self, duration: Duration) {
         let target = self.monotonic().saturating_add(duration);
-        let _sleeper = Sleeper::new(self, target);
-        loop {
-            let moved = self.moved.notified();
-            tokio::pin!(moved);
-            // Registered before the look at the time: a move in between is not missed.
-            moved.as_mut().enable();
-            let (monotonic, sleep) = {
-                let state = self.state();
-                (state.monotonic, state.sleep)
-            };
-            if monotonic >= target {
-                return;
+        let sleeper = Sleeper::new(self, target);
+        // Until its time has come, or time is to jump there.
+        std::future::poll_fn(|context| {
+            let mut state = self.state();
+            if state.monotonic >= target || state.sleep == Sleep::Jumps {
+                return Poll::Ready(());
             }
-            match sleep {
-                Sleep::Waits => moved.await,
-                Sleep::Jumps => {
-                    for _ in 0..TURNS {
-                        tokio::task::yield_now().await;
-                    }
-                    self.move_to(target);
-                    return;
-                }
+            state.sleepers.insert(sleeper.key, context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        if self.monotonic() < target {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
             }
+            self.move_to(target);
         }
     }
 }
@@ -162,7 +160,7 @@ impl<'c> Sleeper<'c> {
         let mut state = clock.state();
         let key = (target, state.next);
         state.next += 1;
-        state.sleepers.insert(key);
+        state.sleepers.insert(key, Waker::noop().clone());
         drop(state);
         Sleeper { clock, key }
     }

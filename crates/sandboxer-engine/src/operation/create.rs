@@ -31,6 +31,7 @@ use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::{from_failure, interrupted};
 use crate::faults::Safeguard;
+use crate::lifetime::deadline;
 use crate::prepare::Prepared;
 
 pub(crate) const STEPS: &[&str] = &["place", "provision", "wait_ready", "publish"];
@@ -332,17 +333,18 @@ fn ask_ready<'j>(job: &'j Job<'_>) -> Act<'j> {
     Box::pin(async move {
         let call = job.call(job.engine.settings.timeouts.ready);
         let extension = job.extension()?;
+        let asked = job.engine.reading();
         let ready = extension.wait_ready(&call, &job.target()).await?;
         let around = telemetry::look_around(job, extension.as_ref(), &ready).await;
-        Ok(Fact::Ready(Box::new(ready), Box::new(around)))
+        Ok(Fact::Ready(asked, Box::new(ready), Box::new(around)))
     })
 }
 
 fn reachable(job: &mut Job<'_>, fact: Fact) {
-    let Fact::Ready(ready, around) = fact else { return };
+    let Fact::Ready(asked, ready, around) = fact else { return };
     job.record.facts.ready_uptime = Some(job.engine.ports.clock.uptime());
     job.record.sandbox.telemetry = ready.delta.clone().map(|delta| telemetry::report(job, delta, *around));
-    let now = job.engine.ports.clock.now();
+    let now = job.engine.reading();
     let can_exec = job.extension().is_ok_and(|extension| extension.capabilities().exec);
     let hints = job.frozen.profile.reachability.clone();
     let sandbox = &mut job.record.sandbox;
@@ -356,14 +358,8 @@ fn reachable(job: &mut Job<'_>, fact: Fact) {
     }
     sandbox.reachability = Some(reachability);
     sandbox.isolation = Some(ready.isolation);
-    sandbox.ready_at = Some(now);
-    // Where a guard keeps the deadline, its figure is the true one: never later than was asked for, unless somebody set the
-    // calendar between its answer and now.
-    let asked = now.checked_add(sandbox.ttl.as_signed()).ok();
-    sandbox.expires_at = ready
-        .guard_deadline
-        .map(|kept| asked.map_or(kept, |asked| kept.min(asked)))
-        .or(asked);
+    sandbox.ready_at = Some(now.at);
+    sandbox.expires_at = deadline(sandbox.ttl, ready.guard_deadline, &asked, &now);
 }
 
 fn publish(job: &mut Job<'_>, _: Fact) {

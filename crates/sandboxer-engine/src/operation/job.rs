@@ -48,6 +48,24 @@ pub(crate) struct Job<'e> {
     told: bool,
     /// The operation the row named when it was last read or written.
     base: Option<OperationId>,
+    hold: Hold<'e>,
+}
+
+/// That this process works on an operation. When it stops to before the operation is over, because its caller went away or a
+/// write failed, the engine hears of it. That is about this process alone: nothing is lost with it.
+struct Hold<'e> {
+    engine: &'e Engine,
+    id: OperationId,
+    /// Whether the row may say that we are at it.
+    is_ours: bool,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        if self.is_ours {
+            self.engine.drop_operation(self.id.clone());
+        }
+    }
 }
 
 impl<'e> Job<'e> {
@@ -60,6 +78,11 @@ impl<'e> Job<'e> {
         params: Params,
     ) -> Job<'e> {
         let base = record.sandbox.operation_id.clone();
+        let hold = Hold {
+            engine,
+            id: operation.operation_id.clone(),
+            is_ours: false,
+        };
         Job {
             engine,
             progress,
@@ -74,6 +97,7 @@ impl<'e> Job<'e> {
             change: Change::default(),
             told: false,
             base,
+            hold,
         }
     }
 
@@ -324,15 +348,19 @@ impl<'e> Job<'e> {
         if !self.record.is_stored() {
             change.frozen = Some(self.frozen.clone());
         }
+        let before = std::mem::replace(&mut self.hold.is_ours, true);
         loop {
             match self.engine.ports.store.commit(&mut self.record, &change).await {
                 Ok(()) => {
                     self.base = self.record.sandbox.operation_id.clone();
+                    let status = self.operation.status;
+                    self.hold.is_ours = !status.is_terminal() && !self.operation.lease_owner.is_empty();
                     return Ok(());
                 }
                 Err(StoreError::Stale(id)) => {
                     let fresh = self.engine.ports.store.sandbox(&id).await?;
                     if !self.only_touched(&fresh) {
+                        self.hold.is_ours = false;
                         return Err(Stop::Fenced);
                     }
                     rebase(&mut self.record, fresh);
@@ -340,8 +368,18 @@ impl<'e> Job<'e> {
                 Err(error @ StoreError::NoRoom { .. }) => {
                     change.operations.pop();
                     self.change = change;
+                    self.hold.is_ours = before;
                     return Err(error.into());
                 }
+                Err(StoreError::Fenced(_)) => {
+                    self.hold.is_ours = false;
+                    return Err(Stop::Fenced);
+                }
+                Err(error @ (StoreError::ScopeTaken(_) | StoreError::KeyTaken)) => {
+                    self.hold.is_ours = before;
+                    return Err(error.into());
+                }
+                // It may have been written or not.
                 Err(error) => return Err(error.into()),
             }
         }

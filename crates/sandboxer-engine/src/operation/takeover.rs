@@ -6,7 +6,7 @@ use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::OperationId;
 use sandboxer_model::operation::{OperationKind, OperationStatus};
-use sandboxer_store::{OperationRecord, SandboxRecord};
+use sandboxer_store::{OperationRecord, SandboxRecord, StoreError};
 
 use super::job::{Job, LEASE};
 use super::params::Params;
@@ -77,7 +77,8 @@ impl Engine {
 
     /// Whether nobody works on this operation, so that anybody may.
     pub(crate) fn is_free(&self, operation: &OperationRecord) -> bool {
-        self.owner_is_gone(&operation.lease_owner, operation.lease_until)
+        (operation.lease_owner == self.me() && self.is_dropped(&operation.operation_id))
+            || self.owner_is_gone(&operation.lease_owner, operation.lease_until)
     }
 
     pub(crate) fn owner_is_gone(&self, owner: &str, lease_until: jiff::Timestamp) -> bool {
@@ -93,8 +94,14 @@ impl Engine {
 
     /// Takes over an operation that nobody works on, and takes it to its end.
     pub(crate) async fn take_over(&self, id: &OperationId, progress: &dyn Progress) -> Result<Taken, UserError> {
-        let mut operation = self.ports.store.operation(id).await?;
-        if operation.status.is_terminal() || !self.is_free(&operation) {
+        let mut operation = match self.ports.store.operation(id).await {
+            // Its first write failed: there is nothing to take over.
+            Err(StoreError::NotFound { .. }) if self.pick_up_operation(id) => return Ok(Taken::Elsewhere),
+            operation => operation?,
+        };
+        let is_free = self.is_free(&operation);
+        if operation.status.is_terminal() || !is_free {
+            self.pick_up_operation(id);
             return Ok(Taken::Elsewhere);
         }
         let mut record = self.ports.store.sandbox(&operation.sandbox_id).await?;
@@ -126,6 +133,7 @@ impl Engine {
         let kind = operation.kind;
         let mut job = Job::new(self, progress, record, frozen, operation, params);
         job.seq = u32::try_from(self.ports.store.steps(id).await?.len()).unwrap_or(u32::MAX);
+        self.pick_up_operation(id);
         match job.commit().await {
             Ok(()) => {}
             Err(super::step::Stop::Fenced) => return Ok(Taken::Elsewhere),

@@ -1,4 +1,4 @@
-//! Takes over what dead processes left: finishes it, or undoes it.
+//! Takes over what dead processes left, and what this one dropped: finishes it, or undoes it.
 
 use sandboxer_model::error::UserError;
 use sandboxer_model::id::OperationId;
@@ -15,6 +15,10 @@ pub(super) async fn run(engine: &Engine, progress: &dyn Progress) -> Result<Did,
     let due = engine.ports.store.due(engine.me(), LOOKED_AT).await?;
     let mut recovered = Recovered::default();
     let (mut looked_at, mut work) = (0, 0);
+    for id in engine.dropped_operations(WORKED_ON) {
+        (looked_at, work) = (looked_at + 1, work + 1);
+        take(engine, id, &mut recovered, progress).await;
+    }
     for due in due {
         let Due::Operation {
             operation_id,

@@ -38,11 +38,13 @@ impl Engine {
     async fn query(&self, one: &Reconciler, progress: &dyn Progress) -> Result<Option<RunReport>, UserError> {
         let (at, started) = (self.ports.clock.now(), self.ports.clock.monotonic());
         let outcome = (one.run)(self, progress).await;
-        let seen = self.turn(one.name).await?;
+        let seen = self.ports.store.turn(one.name).await?;
         let before = seen.as_ref().and_then(last);
+        // One sign of life does for all that look: each writing its own would be a write a second from each.
         let fresh = |last: &RunReport| {
             let since = at.duration_since(last.at);
-            last.by == self.me() && !since.is_negative() && since < signed(SIGN_OF_LIFE)
+            let is_there = last.by == self.me() || self.ports.owners.is_alive(&last.by) != Presence::Absent;
+            is_there && !since.is_negative() && since < signed(SIGN_OF_LIFE)
         };
         let is_quiet = outcome.as_ref().is_ok_and(|did| !did.is_worth_telling());
         let was_quiet = before.as_ref().is_some_and(|last| last.error.is_none());
@@ -51,21 +53,15 @@ impl Engine {
             return Ok(Some(report));
         }
         // Somebody else may write at the same time: one report more or less is no loss.
-        if let Some(claim) = self
-            .ports
-            .store
-            .claim_turn(one.name, seen.as_ref(), self.me(), at)
-            .await?
-        {
-            let due_at = after(at, one.period);
-            self.ports.store.give_back(claim, &text(&report), due_at).await?;
-        }
+        let due_at = after(at, one.period);
+        let store = &self.ports.store;
+        store.note_run(one.name, seen.as_ref(), &text(&report), due_at).await?;
         Ok(Some(report))
     }
 
     async fn sweep(&self, one: &Reconciler, progress: &dyn Progress) -> Result<Option<RunReport>, UserError> {
         let at = self.ports.clock.now();
-        let seen = self.turn(one.name).await?;
+        let seen = self.ports.store.turn(one.name).await?;
         if seen
             .as_ref()
             .is_some_and(|turn| self.is_held(turn, at) || !is_due(turn, one.period, at))
@@ -90,16 +86,6 @@ impl Engine {
         let due_at = after(self.ports.clock.now(), pause);
         self.ports.store.give_back(claim, &text(&report), due_at).await?;
         Ok(Some(report))
-    }
-
-    pub(super) async fn turn(&self, name: &str) -> Result<Option<Turn>, UserError> {
-        Ok(self
-            .ports
-            .store
-            .turns()
-            .await?
-            .into_iter()
-            .find(|turn| turn.name == name))
     }
 
     /// Whether somebody is at it now.
