@@ -17,7 +17,7 @@ use sandboxer_world::{CallName, Fault, Reach, When};
 
 use crate::executor::Owner;
 use crate::schedule::{Action, How, RECIPES};
-use crate::stage::{Stage, address};
+use crate::stage::{Stage, address, lock};
 
 impl Stage {
     pub(crate) fn act(self: &Arc<Self>, action: Action) {
@@ -82,6 +82,14 @@ impl Stage {
                 if let Some(plane) = self.plane(turn) {
                     self.executor.kill(plane.number);
                     self.died(plane.number);
+                }
+            }
+            Action::Outage => {
+                self.turn_page();
+                let numbers: Vec<u32> = lock(&self.planes).iter().map(|plane| plane.number).collect();
+                for number in numbers {
+                    self.executor.kill(number);
+                    self.died(number);
                 }
             }
             Action::Stall(seconds) => {

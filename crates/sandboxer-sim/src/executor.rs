@@ -78,8 +78,6 @@ pub struct Executor {
     clock: Arc<TestClock>,
 }
 
-/// Polls one run may take: far more than any needs.
-const MOST: u64 = 5_000_000;
 /// Turns of the runtime below that must pass without anything to do before time moves: tasks it was given by the engine
 /// run there.
 const QUIET: u32 = 3;
@@ -156,10 +154,11 @@ impl Executor {
         drop(tasks);
     }
 
-    /// Runs until `until` says so. `died` is told of each process that died on the spot.
+    /// Runs until `until` says so, for at most so many polls. `died` is told of each process that died on the spot.
     pub async fn run(
         &self,
         rng: &mut fastrand::Rng,
+        most: u64,
         until: impl Fn() -> bool,
         died: impl Fn(u32),
     ) -> Result<(), Unended> {
@@ -187,7 +186,7 @@ impl Executor {
             };
             quiet = 0;
             polls += 1;
-            if polls > MOST {
+            if polls > most {
                 return Err(Unended::Livelock);
             }
             if let Some(number) = self.poll(id)? {

@@ -7,6 +7,7 @@
 //! | [`executor`] | tasks in an order drawn from the seed; a process dies with all of its tasks |
 //! | [`network`] | between engine and backend: calls that are late, lost, doubled, or answered after their caller gave up |
 //! | [`schedule`] | what happens when, drawn from the seed |
+//! | [`day`] | a schedule of twenty-four hours, and what it must come to |
 //! | [`process`] | control planes: engines that can die at any boundary |
 //! | [`watch`] | what callers were told, and what must be true because of it |
 //! | [`play`] | plays one schedule to its end and says which promises it broke |
@@ -18,6 +19,7 @@
 //! | [`hunt`] | safeguards that are switched off on purpose, and the seeds that notice |
 
 mod act;
+pub mod day;
 pub mod executor;
 pub mod hunt;
 pub mod network;

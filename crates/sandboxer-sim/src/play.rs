@@ -12,8 +12,13 @@ use crate::hunt::Sabotage;
 use crate::schedule::Schedule;
 use crate::stage::{self, Recipes, lock};
 
+/// Polls that a schedule may take at most: far more than any needs.
+const POLLS: u64 = 5_000_000;
+/// The same for each of its actions.
+const POLLS_AN_ACTION: u64 = 5_000;
+
 /// What a schedule came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Outcome {
     /// Promises that were broken.
     pub broken: Vec<String>,
@@ -21,6 +26,8 @@ pub struct Outcome {
     pub hash: u64,
     /// How much happened.
     pub figures: Figures,
+    /// What this process held of memory at each outage and at the end, in bytes. Says nothing about the schedule.
+    pub memory: Vec<u64>,
     /// What happened to the sandboxes that broken promises name, in order.
     pub story: Vec<String>,
 }
@@ -66,8 +73,9 @@ pub fn play(schedule: &Schedule, recipes: &Recipes, sabotage: Option<Sabotage>) 
             script.clock.sleep(Duration::from_secs(600)).await;
             script.settle().await;
         });
+        let most = schedule.actions.len() as u64 * POLLS_AN_ACTION + POLLS;
         let over = || stage.is_over.load(Ordering::Relaxed);
-        let run = stage.executor.run(&mut order, over, |number| stage.died(number)).await;
+        let run = stage.executor.run(&mut order, most, over, |number| stage.died(number)).await;
         let outcome = match run {
             Ok(()) => lock(&stage.end).take(),
             Err(unended) => {

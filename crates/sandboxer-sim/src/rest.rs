@@ -1,6 +1,6 @@
 //! The end of a schedule: everything is healed and comes to rest, and what is broken then is broken for good.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -101,10 +101,11 @@ impl Stage {
 
     pub(crate) fn outcome(&self, books: &Books<'_>) -> Outcome {
         let log = self.world.log();
-        let mut hasher = DefaultHasher::new();
-        for effect in &log {
-            format!("{effect:?}").hash(&mut hasher);
-        }
+        self.turn_page();
+        let (mut hasher, effects, memory) = {
+            let mut pages = lock(&self.pages);
+            (pages.hasher.clone(), pages.effects, std::mem::take(&mut pages.memory))
+        };
         for event in books.events {
             format!("{event:?}").hash(&mut hasher);
         }
@@ -135,10 +136,11 @@ impl Stage {
             broken,
             story,
             hash: hasher.finish(),
+            memory,
             figures: Figures {
                 sandboxes: books.sandboxes.len() as u64,
                 operations: books.operations.len() as u64,
-                effects: log.len() as u64,
+                effects,
                 crashes: u64::from(self.crashes.load(Ordering::Relaxed)),
                 seconds: self.clock.monotonic().saturating_sub(began).as_secs(),
             },

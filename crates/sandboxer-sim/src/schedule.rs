@@ -55,6 +55,8 @@ pub enum Action {
     Foreign(usize),
     /// Somebody sets the calendar of the control planes forward or back, by seconds.
     Jump(i32),
+    /// Every control plane dies where it waits.
+    Outage,
 }
 
 /// How a sandbox is asked for.
@@ -66,6 +68,15 @@ pub enum How {
     Accept,
     /// The caller changes its mind after so many milliseconds.
     Cancel(u32),
+}
+
+/// Where control planes keep what they know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// In this process: fast.
+    Ram,
+    /// In a file: nothing of it stays in this process.
+    File,
 }
 
 /// The recipes of a schedule, by file name.
@@ -86,6 +97,10 @@ pub struct Schedule {
     pub writes: Trouble,
     /// From one look of a control plane to the next.
     pub looks: Duration,
+    /// Sandboxes that each host has room for.
+    pub slots: u8,
+    /// Where the store is.
+    pub memory: Memory,
     /// What happens, each after the one before by so much time.
     pub actions: Vec<(Duration, Action)>,
 }
@@ -126,6 +141,8 @@ impl Schedule {
             weather,
             writes,
             looks,
+            slots: 3,
+            memory: Memory::Ram,
             actions,
         }
     }

@@ -1,6 +1,7 @@
 //! Everything of one schedule: a world, a store, the ways between them, and the control planes that run at the moment.
 
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,14 +14,14 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::registry::{Capacity, Host, HostState, Watermarks};
 use sandboxer_store::Store;
 use sandboxer_world::clock::Sleep;
-use sandboxer_world::{FakeExtension, TestClock, TestIds, TestOwners, World, capable, hosted};
+use sandboxer_world::{Epochs, FakeExtension, TestClock, TestIds, TestOwners, World, capable, hosted};
 
 use crate::executor::{Executor, Owner};
 use crate::hunt::Sabotage;
 use crate::network::{Network, Remote};
 use crate::play::Outcome;
 use crate::process::{Installation, Plane};
-use crate::schedule::{HOSTS, Schedule};
+use crate::schedule::{HOSTS, Memory, Schedule};
 use crate::watch::Watch;
 
 /// The files of the recipes.
@@ -84,10 +85,32 @@ pub(crate) struct Stage {
     pub(crate) looks: Duration,
     pub(crate) is_over: AtomicBool,
     pub(crate) end: Mutex<Option<Outcome>>,
+    pub(crate) pages: Mutex<Pages>,
+    /// Where the store is, if it is a file; goes with the stage.
+    _files: Option<tempfile::TempDir>,
+}
+
+/// The log of the world as far as it was read and forgotten.
+#[derive(Default)]
+pub(crate) struct Pages {
+    pub(crate) hasher: DefaultHasher,
+    pub(crate) effects: u64,
+    epochs: Epochs,
+    /// What this process held of memory at each page, in bytes.
+    pub(crate) memory: Vec<u64>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What this process holds of memory, in bytes; `None`: the system does not say.
+fn resident() -> Option<u64> {
+    let mut text = String::new();
+    let file = std::fs::File::open("/proc/self/statm").ok()?;
+    std::io::Read::read_to_string(&mut std::io::Read::take(file, 256), &mut text).ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * 4096)
 }
 
 /// The address of a host of a schedule.
@@ -105,9 +128,7 @@ pub(crate) async fn build(
     clock.set_sleep(Sleep::Waits);
     let world = World::new(clock.clone());
     let ids = Arc::new(TestIds::new(schedule.seed));
-    let store = Store::open_in_memory(clock.clone(), ids.clone())
-        .await
-        .map_err(|error| error.to_string())?;
+    let (store, files) = open(schedule.memory, clock.clone(), ids.clone()).await?;
     let executor = Executor::new(clock.clone());
     let watch = Arc::new(Watch::new(clock.clone(), world.clone(), store.clone()));
     let network = Arc::new(Network::new(
@@ -134,14 +155,14 @@ pub(crate) async fn build(
     }
     for number in 0..HOSTS {
         let address = address(number);
-        world.add_host(&address, Some(3));
+        world.add_host(&address, Some(schedule.slots.into()));
         let host = Host {
             name: format!("host{number}"),
             address: address.parse().map_err(|_| format!("`{address}` is no address"))?,
             state: HostState::Active,
             labels: Default::default(),
             capacity: Capacity {
-                slots: Some(3),
+                slots: Some(schedule.slots.into()),
                 ..Capacity::default()
             },
             watermarks: Watermarks::default(),
@@ -184,7 +205,33 @@ pub(crate) async fn build(
         looks: schedule.looks,
         is_over: AtomicBool::new(false),
         end: Mutex::default(),
+        pages: Mutex::default(),
+        _files: files,
     }))
+}
+
+/// A store, in memory or in a file that no power cut can reach anyway.
+async fn open(
+    memory: Memory,
+    clock: Arc<TestClock>,
+    ids: Arc<TestIds>,
+) -> Result<(Store, Option<tempfile::TempDir>), String> {
+    let files = match memory {
+        Memory::Ram => None,
+        Memory::File => {
+            let shared = Path::new("/dev/shm");
+            let made = match shared.is_dir() {
+                true => tempfile::tempdir_in(shared),
+                false => tempfile::tempdir(),
+            };
+            Some(made.map_err(|error| format!("cannot make a directory for the store: {error}"))?)
+        }
+    };
+    let store = match &files {
+        None => Store::open_in_memory(clock, ids).await,
+        Some(files) => Store::open(files.path(), clock, ids).await,
+    };
+    Ok((store.map_err(|error| error.to_string())?, files))
 }
 
 impl Stage {
@@ -207,6 +254,20 @@ impl Stage {
             }
         });
         plane
+    }
+
+    /// Reads the log of the world so far, and forgets it.
+    pub(crate) fn turn_page(&self) {
+        let mut pages = lock(&self.pages);
+        let log = self.world.take_log();
+        for effect in &log {
+            format!("{effect:?}").hash(&mut pages.hasher);
+        }
+        pages.effects += log.len() as u64;
+        for broken in pages.epochs.check(&log) {
+            self.watch.broken(broken);
+        }
+        pages.memory.extend(resident());
     }
 
     /// A control plane died on the spot; another one starts after a while.

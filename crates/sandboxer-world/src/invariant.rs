@@ -9,7 +9,7 @@ use sandboxer_model::operation::{Epoch, Operation, OperationKind, OperationStatu
 use sandboxer_model::registry::Reservation;
 use sandboxer_model::sandbox::Sandbox;
 
-use crate::world::{EffectKind, Resource, World};
+use crate::world::{Effect, EffectKind, Resource, World};
 
 /// What a control plane has written down, as plain lists.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ pub fn violations(world: &World, books: &Books<'_>) -> Vec<String> {
             found.push(format!("P8: {kind} {id} is stuck and does not say why"));
         }
     }
-    older_epochs(world, &mut found);
+    found.extend(Epochs::default().check(&world.log()));
     capacity(books, &index, &mut found);
     found
 }
@@ -227,21 +227,30 @@ fn capacity(books: &Books<'_>, index: &Index<'_>, found: &mut Vec<String>) {
     }
 }
 
-/// P9: no effect under an older epoch than one before it.
-fn older_epochs(world: &World, found: &mut Vec<String>) {
-    let mut newest: BTreeMap<(SandboxId, String), (Epoch, EffectKind)> = BTreeMap::new();
-    for effect in world.log() {
-        let Some(epoch) = effect.epoch else { continue };
-        let key = (effect.sandbox_id.clone(), effect.extension_id.clone());
-        let (seen, before) = newest.entry(key).or_insert((epoch, effect.kind));
-        if effect.kind != EffectKind::Executed && *seen > epoch {
-            let (kind, id) = (effect.kind, &effect.sandbox_id);
-            found.push(format!(
-                "P9: {kind:?} of {id} at {epoch:?} came after {before:?} at a newer epoch"
-            ));
+/// P9: no effect under an older epoch than one before it. Sees the log of a world piece by piece.
+#[derive(Debug, Default)]
+pub struct Epochs {
+    newest: BTreeMap<(SandboxId, String), (Epoch, EffectKind)>,
+}
+
+impl Epochs {
+    /// What is wrong with the next piece of a log.
+    pub fn check(&mut self, log: &[Effect]) -> Vec<String> {
+        let mut found = Vec::new();
+        for effect in log {
+            let Some(epoch) = effect.epoch else { continue };
+            let key = (effect.sandbox_id.clone(), effect.extension_id.clone());
+            let (seen, before) = self.newest.entry(key).or_insert((epoch, effect.kind));
+            if effect.kind != EffectKind::Executed && *seen > epoch {
+                let (kind, id) = (effect.kind, &effect.sandbox_id);
+                found.push(format!(
+                    "P9: {kind:?} of {id} at {epoch:?} came after {before:?} at a newer epoch"
+                ));
+            }
+            if epoch > *seen {
+                (*seen, *before) = (epoch, effect.kind);
+            }
         }
-        if epoch > *seen {
-            (*seen, *before) = (epoch, effect.kind);
-        }
+        found
     }
 }

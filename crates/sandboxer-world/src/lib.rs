@@ -34,7 +34,7 @@ pub use fake::{FakeExtension, capable};
 pub use fault::{CallName, Fault, Gate, When};
 pub use hosts::{Reach, hosted};
 pub use ids::TestIds;
-pub use invariant::{Books, violations};
+pub use invariant::{Books, Epochs, violations};
 pub use mutant::Mutant;
 pub use owners::TestOwners;
 pub use receivers::{Manner, Received, Receivers, wrong_histories};

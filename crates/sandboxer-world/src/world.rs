@@ -227,6 +227,11 @@ impl World {
         self.state().log.clone()
     }
 
+    /// The same, forgotten afterwards: for runs so long that it would fill the memory.
+    pub fn take_log(&self) -> Vec<Effect> {
+        std::mem::take(&mut self.state().log)
+    }
+
     /// A sandbox ends by itself.
     pub fn vanish(&self, sandbox: &SandboxId, how: Ended) {
         let now = self.clock.now();
