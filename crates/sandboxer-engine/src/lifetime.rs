@@ -91,7 +91,11 @@ mod tests {
     fn the_guard_is_believed_while_nobody_sets_the_calendar() {
         let (ttl, asked, now) = (Span::from_secs(100).unwrap(), reading(0, 50), reading(10, 60));
         assert_eq!(deadline(ttl, date(103), &asked, &now), date(103));
-        assert_eq!(deadline(ttl, date(500), &asked, &now), date(110), "no later than asked for");
+        assert_eq!(
+            deadline(ttl, date(500), &asked, &now),
+            date(110),
+            "no later than asked for"
+        );
         assert_eq!(deadline(ttl, None, &asked, &now), date(110));
     }
 

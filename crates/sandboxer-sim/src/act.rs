@@ -144,7 +144,9 @@ impl Stage {
                     Ok(made) => watch.created(&made.sandbox),
                     // Nobody else knows its id yet, so nobody can have asked for its end.
                     Err(error)
-                        if error.code == ErrorCode::Fenced && name != "shared" && !was_hidden.load(Ordering::Relaxed) =>
+                        if error.code == ErrorCode::Fenced
+                            && name != "shared"
+                            && !was_hidden.load(Ordering::Relaxed) =>
                     {
                         watch.broken(format!("P9: a creation was taken from its living owner: {error}"));
                     }

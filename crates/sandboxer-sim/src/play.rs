@@ -75,7 +75,10 @@ pub fn play(schedule: &Schedule, recipes: &Recipes, sabotage: Option<Sabotage>) 
         });
         let most = schedule.actions.len() as u64 * POLLS_AN_ACTION + POLLS;
         let over = || stage.is_over.load(Ordering::Relaxed);
-        let run = stage.executor.run(&mut order, most, over, |number| stage.died(number)).await;
+        let run = stage
+            .executor
+            .run(&mut order, most, over, |number| stage.died(number))
+            .await;
         let outcome = match run {
             Ok(()) => lock(&stage.end).take(),
             Err(unended) => {

@@ -179,7 +179,11 @@ impl Watch {
     pub fn known(&self, number: usize) -> Option<SandboxId> {
         let known = &self.seen().known;
         let back = number % known.len().max(1);
-        known.len().checked_sub(back + 1).and_then(|index| known.get(index)).cloned()
+        known
+            .len()
+            .checked_sub(back + 1)
+            .and_then(|index| known.get(index))
+            .cloned()
     }
 
     /// A look at a backend listed these.

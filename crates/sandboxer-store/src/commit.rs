@@ -1,6 +1,7 @@
 //! The one way to change the store: everything about one sandbox in one transaction, fenced.
 
 use rusqlite::{Transaction, TransactionBehavior, params};
+use sandboxer_extension::cut;
 use sandboxer_model::event::Event;
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
@@ -150,7 +151,10 @@ impl Store {
         for meter in &change.meters {
             write_meter(&transaction, &record.sandbox.sandbox_id, meter)?;
         }
-        Ok(transaction.commit()?)
+        cut!("store.commit.before");
+        transaction.commit()?;
+        cut!("store.commit.after");
+        Ok(())
     }
 
     fn insert_sandbox(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sandboxer_extension::{
     Call, Ended, ErrorKind, ExecRequest, ExecSession, ExecStdio, Extension, ExtensionError, Handle, Inventory,
-    InventoryItem, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait,
+    InventoryItem, Manifest, Observation, ProvisionRequest, Ready, Removal, Target, Validation, async_trait, cut,
 };
 use sandboxer_model::cleanup::Presence;
 use sandboxer_model::duration::Span;
@@ -183,6 +183,7 @@ impl Extension for NativeExtension {
         let launching = brief(move || runtime.begin_launch(&spec, spare))
             .await?
             .map_err(translate)?;
+        cut!("native.provision.asked");
         let launch = if does_one_thing() && launching.wait_at_most(SOON) {
             launching.wait()
         } else {

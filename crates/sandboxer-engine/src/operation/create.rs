@@ -341,7 +341,9 @@ fn ask_ready<'j>(job: &'j Job<'_>) -> Act<'j> {
 }
 
 fn reachable(job: &mut Job<'_>, fact: Fact) {
-    let Fact::Ready(asked, ready, around) = fact else { return };
+    let Fact::Ready(asked, ready, around) = fact else {
+        return;
+    };
     job.record.facts.ready_uptime = Some(job.engine.ports.clock.uptime());
     job.record.sandbox.telemetry = ready.delta.clone().map(|delta| telemetry::report(job, delta, *around));
     let now = job.engine.reading();
