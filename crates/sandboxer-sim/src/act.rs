@@ -51,6 +51,7 @@ impl Stage {
                     }
                 });
             }
+            Action::Brink(which, before, after) => self.brink(turn, which, before.into(), after.into()),
             Action::Expire => self.ask(turn, |engine| async move {
                 let _ = engine.expire(true, &Silent).await;
             }),
@@ -121,6 +122,27 @@ impl Stage {
             Action::Foreign(which) => self.foreign(which),
             Action::Jump(seconds) => self.clock.jump(SignedDuration::from_secs(seconds.into())),
         }
+    }
+
+    /// Somebody wants one longer just before its time has passed, and somebody else sweeps just after.
+    fn brink(self: &Arc<Self>, turn: usize, which: usize, before: u64, after: u64) {
+        let Some(id) = self.some(which) else { return };
+        let Some(end) = self.watch.deadline(&id) else { return };
+        let (stage, watch) = (self.clone(), self.watch.clone());
+        self.executor.spawn(Owner::World, async move {
+            let begin = end.saturating_sub(Duration::from_millis(before));
+            stage.clock.sleep(begin.saturating_sub(stage.clock.monotonic())).await;
+            let by = Extend::By(Span::from_secs(900).unwrap_or(Span::MAX));
+            stage.ask(turn, |engine| async move {
+                if let Ok(sandbox) = engine.extend_ttl(id.as_str(), by).await {
+                    watch.promised(&sandbox);
+                }
+            });
+            stage.clock.sleep(Duration::from_millis(before + after)).await;
+            stage.ask(turn + 1, |engine| async move {
+                let _ = engine.expire(true, &Silent).await;
+            });
+        });
     }
 
     fn trouble(&self, call: CallName, times: u8, fault: Fault) {

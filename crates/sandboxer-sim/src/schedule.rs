@@ -23,6 +23,8 @@ pub enum Action {
     Recreate(usize),
     /// Somebody wants it longer, by so many seconds.
     Extend(usize, u32),
+    /// Somebody wants it longer so many milliseconds before its time has passed, and somebody else sweeps so many after.
+    Brink(usize, u8, u8),
     /// Somebody sweeps.
     Expire,
     /// Somebody looks at one.
@@ -162,7 +164,8 @@ fn action(rng: &mut fastrand::Rng, crashes: u8) -> Action {
         },
         30..=43 => Action::Destroy(some),
         44..=50 => Action::Recreate(some),
-        51..=60 => Action::Extend(some, rng.u32(1..1200)),
+        51..=57 => Action::Extend(some, rng.u32(1..1200)),
+        58..=60 => Action::Brink(some, rng.u8(..80), rng.u8(..80)),
         61..=63 => Action::Expire,
         64..=68 => Action::Get(some),
         69..=71 => Action::List,

@@ -139,6 +139,14 @@ impl Watch {
         }
     }
 
+    /// When the stopwatch shows that its time has passed, as far as is on record.
+    pub fn deadline(&self, id: &SandboxId) -> Option<Duration> {
+        let record = now(self.store.sandbox(id))?.ok()?;
+        let lives = record.sandbox.expires_at?.duration_since(record.sandbox.ready_at?);
+        let since = record.facts.ready_uptime.as_ref()?.since;
+        Some(since.saturating_add(Duration::try_from(lives).ok()?))
+    }
+
     /// A caller was told that it will be.
     pub fn accepted(&self, id: &SandboxId) {
         self.knows(id);

@@ -28,7 +28,7 @@ use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::{Operation, OperationKind, OperationStatus};
 use sandboxer_model::registry::{Capacity, Host, HostState, Reservation, Watermarks};
 use sandboxer_model::sandbox::Sandbox;
-use sandboxer_store::{SandboxFilter, Store, StoreError};
+use sandboxer_store::{SandboxFilter, Store, StoreError, WriteFaults};
 use sandboxer_world::{
     Books, FakeExtension, Mutant, TestClock, TestIds, TestOwners, World, capable, hosted, violations,
 };
@@ -188,7 +188,13 @@ impl Lab {
 
     /// A control plane starts, with faults.
     pub(crate) async fn start_with(&self, faults: Option<Arc<dyn Faults>>) -> Process {
-        self.start_as(self.clock.clone(), self.ids.clone(), faults).await
+        self.start_as(self.clock.clone(), self.ids.clone(), faults, None).await
+    }
+
+    /// A control plane starts, some of whose writes fail.
+    pub(crate) async fn start_writing(&self, writes: Arc<dyn WriteFaults>) -> Process {
+        self.start_as(self.clock.clone(), self.ids.clone(), None, Some(writes))
+            .await
     }
 
     /// A control plane starts that dies when its fuse is burnt.
@@ -201,7 +207,7 @@ impl Lab {
             ids: self.ids.clone(),
             fuse: fuse.clone(),
         });
-        self.start_as(clock, ids, Some(fuse.clone())).await
+        self.start_as(clock, ids, Some(fuse.clone()), None).await
     }
 
     async fn start_as(
@@ -209,6 +215,7 @@ impl Lab {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
         faults: Option<Arc<dyn Faults>>,
+        writes: Option<Arc<dyn WriteFaults>>,
     ) -> Process {
         self.processes.set(self.processes.get() + 1);
         let owners = self.first.another(&format!("process-{}", self.processes.get()));
@@ -226,7 +233,10 @@ impl Lab {
             clock,
             ids,
             owners: Arc::new(owners.clone()),
-            store: store.clone(),
+            store: match writes {
+                Some(writes) => store.clone().with_faults(writes),
+                None => store.clone(),
+            },
             extensions: self.registry.clone(),
             outbound: None,
         };

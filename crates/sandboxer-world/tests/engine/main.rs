@@ -11,3 +11,4 @@ mod oddities;
 mod races;
 mod reconcile;
 mod repeat;
+mod writes;
