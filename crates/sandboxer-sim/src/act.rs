@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use sandboxer_engine::Cancel;
 use sandboxer_engine::api::{CreateRequest, Extend, IfAbandoned, ListFilter, Silent};
+use sandboxer_engine::{Cancel, Engine, reconcilers};
 use sandboxer_extension::port::{Clock as _, IdSource as _};
 use sandboxer_extension::{Ended, ProvisionRequest};
 use sandboxer_model::duration::Span;
@@ -18,6 +18,7 @@ use sandboxer_world::{CallName, Fault, Reach, When};
 use crate::executor::Owner;
 use crate::schedule::{Action, How, RECIPES};
 use crate::stage::{Stage, address, lock};
+use crate::watch::IDLE;
 
 impl Stage {
     pub(crate) fn act(self: &Arc<Self>, action: Action) {
@@ -66,11 +67,9 @@ impl Stage {
             }),
             Action::Label(which) => {
                 let Some(id) = self.some(which) else { return };
-                let set = [("turn".to_owned(), turn.to_string())].into();
-                self.ask(turn, |engine| async move {
-                    let _ = engine.label(id.as_str(), set, Vec::new()).await;
-                });
+                self.label(turn, id);
             }
+            Action::Idle(which, before, after) => self.idle(turn, which, before.into(), after.into()),
             Action::Reap => self.ask(turn, |engine| async move {
                 let _ = engine.reap_stale(true, None, None).await;
             }),
@@ -142,6 +141,35 @@ impl Stage {
             stage.ask(turn + 1, |engine| async move {
                 let _ = engine.expire(true, &Silent).await;
             });
+        });
+    }
+
+    /// Somebody labels one, which is a use of it.
+    fn label(&self, turn: usize, id: SandboxId) {
+        let value = self.clock.monotonic().as_micros().to_string();
+        let (set, watch) = ([("used".to_owned(), value)].into(), self.watch.clone());
+        self.ask(turn, |engine| async move {
+            if let Ok(sandbox) = engine.label(id.as_str(), set, Vec::new()).await {
+                watch.used(&sandbox);
+            }
+        });
+    }
+
+    /// One that nobody used for as long as its profile bears is used, and somebody looks who is idle.
+    fn idle(self: &Arc<Self>, turn: usize, which: usize, before: u64, after: u64) {
+        let Some(id) = self.some(which) else { return };
+        let stage = self.clone();
+        self.executor.spawn(Owner::World, async move {
+            stage.clock.sleep(IDLE + Duration::from_secs(1)).await;
+            let look = |engine: Arc<Engine>| async move {
+                for one in reconcilers().iter().filter(|one| one.name == "idle_reap") {
+                    let _ = engine.reconcile(one, &Silent).await;
+                }
+            };
+            stage.clock.sleep(Duration::from_millis(after)).await;
+            stage.ask(turn + 1, look);
+            stage.clock.sleep(Duration::from_millis(before)).await;
+            stage.label(turn, id);
         });
     }
 

@@ -33,6 +33,9 @@ pub enum Action {
     List,
     /// Somebody labels one.
     Label(usize),
+    /// Nobody uses one for as long as its profile bears; then somebody does, and somebody looks who is idle, within so many
+    /// milliseconds of each other.
+    Idle(usize, u8, u8),
     /// Somebody removes what is left over on hosts.
     Reap,
     /// A process dies after so many more of its boundaries.
@@ -82,7 +85,7 @@ pub enum Memory {
 }
 
 /// The recipes of a schedule, by file name.
-pub const RECIPES: [&str; 5] = ["fake", "two", "shared", "far", "hosted"];
+pub const RECIPES: [&str; 6] = ["fake", "two", "shared", "far", "hosted", "idle"];
 /// Hosts of a schedule.
 pub const HOSTS: usize = 2;
 
@@ -169,7 +172,8 @@ fn action(rng: &mut fastrand::Rng, crashes: u8) -> Action {
         61..=63 => Action::Expire,
         64..=68 => Action::Get(some),
         69..=71 => Action::List,
-        72..=73 => Action::Label(some),
+        72 => Action::Label(some),
+        73 => Action::Idle(some, rng.u8(..80), rng.u8(..80)),
         74..=76 => Action::Reap,
         77..=86 if crashes > 0 => Action::Crash(rng.u32(1..60)),
         77..=86 => Action::List,

@@ -25,7 +25,7 @@ use crate::schedule::{HOSTS, Memory, Schedule};
 use crate::watch::Watch;
 
 /// The files of the recipes.
-const PROFILES: [(&str, &str); 5] = [
+const PROFILES: [(&str, &str); 6] = [
     (
         "fake",
         "id: profile.fake\nextension: ext.fake\nttl: { default: 1h, max: 24h }\n",
@@ -46,6 +46,10 @@ const PROFILES: [(&str, &str); 5] = [
     (
         "hosted",
         "id: profile.hosted\nextension: ext.hosted\nttl: { default: 1h, max: 24h }\n",
+    ),
+    (
+        "idle",
+        "id: profile.idle\nextension: ext.fake\nttl: { default: 1h, max: 24h, idle_reap: 10m }\n",
     ),
 ];
 

@@ -36,6 +36,8 @@ struct Told {
     remade: bool,
     /// It ended by itself.
     vanished: bool,
+    /// When it was last used.
+    used: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -56,6 +58,8 @@ pub struct Watch {
     seen: Mutex<Seen>,
 }
 
+/// How long nobody may use what is made by the recipe `idle`.
+pub const IDLE: Duration = Duration::from_secs(600);
 /// What an end may come early by: a calendar that runs a little fast or slow is believed.
 const SLACK: Duration = Duration::from_secs(3);
 
@@ -249,6 +253,10 @@ impl Watch {
         let undone = operation.params.get("undo").is_some_and(|undo| !undo.is_null());
         let meant = match operation.kind {
             OperationKind::Destroy | OperationKind::Recreate => true,
+            OperationKind::Expire if operation.params.get("reason").is_some_and(|reason| reason == "idle") => {
+                self.idled(id);
+                true
+            }
             OperationKind::Expire => {
                 self.expired(call, id, record.map(|record| record.sandbox).as_ref());
                 true
@@ -258,6 +266,25 @@ impl Watch {
         };
         if !meant {
             self.broken(format!("P4: {id} is to be removed by {}", operation.kind.name()));
+        }
+    }
+
+    /// Somebody used it, and was told so while nobody was at work on it.
+    pub fn used(&self, sandbox: &Sandbox) {
+        if sandbox.state.is_usable() && sandbox.operation_id.is_none() {
+            let time = self.clock.monotonic();
+            self.about(&sandbox.sandbox_id, |told| told.used = Some(time));
+        }
+    }
+
+    /// It is removed because nobody used it.
+    fn idled(&self, id: &SandboxId) {
+        let time = self.clock.monotonic();
+        let used = self.seen().told.get(id).and_then(|told| told.used);
+        if let Some(used) = used.filter(|used| used.saturating_add(IDLE) > time.saturating_add(SLACK)) {
+            self.broken(format!(
+                "P4: {id} is removed as idle at {time:?} and was used at {used:?}"
+            ));
         }
     }
 
@@ -324,6 +351,7 @@ impl Watch {
                         || told.until.is_none_or(|promised| promised <= self.clock.monotonic())
                 }
                 (_, Some(Reason::ProviderLost)) => told.vanished,
+                (_, Some(Reason::Idle)) => sandbox.profile_id == "profile.idle",
                 (_, Some(Reason::FailedAtStep | Reason::Interrupted)) => !told.known || told.accepted || told.remade,
                 _ => false,
             };
