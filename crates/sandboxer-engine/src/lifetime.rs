@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use sandboxer_extension::port::Clock;
 use sandboxer_model::duration::Span;
 use sandboxer_store::SandboxRecord;
 
@@ -53,23 +54,32 @@ impl Engine {
 
     /// The date as this sandbox counts it.
     pub(crate) fn time_of(&self, record: &SandboxRecord) -> Timestamp {
-        let now = self.ports.clock.now();
-        let drift = self.drift_of(record);
-        drift.map_or(now, |drift| now.saturating_add(drift).unwrap_or(now))
+        time_of(record, self.ports.clock.as_ref())
     }
 
     /// By how much the date of this sandbox is ahead of the calendar; `None`: they agree, or it cannot be told.
     pub(crate) fn drift_of(&self, record: &SandboxRecord) -> Option<SignedDuration> {
-        let (ready_at, then) = (record.sandbox.ready_at?, record.facts.ready_uptime.as_ref()?);
-        let uptime = self.ports.clock.uptime();
-        if uptime.boot.is_empty() || uptime.boot != then.boot {
-            return None;
-        }
-        let lived = SignedDuration::try_from(uptime.since.checked_sub(then.since)?).ok()?;
-        let counted = ready_at.checked_add(lived).ok()?;
-        let drift = counted.duration_since(self.ports.clock.now());
-        (drift.abs() > SLACK).then_some(drift)
+        drift_of(record, self.ports.clock.as_ref())
     }
+}
+
+/// The date as a sandbox counts it.
+pub(crate) fn time_of(record: &SandboxRecord, clock: &dyn Clock) -> Timestamp {
+    let now = clock.now();
+    let drift = drift_of(record, clock);
+    drift.map_or(now, |drift| now.saturating_add(drift).unwrap_or(now))
+}
+
+fn drift_of(record: &SandboxRecord, clock: &dyn Clock) -> Option<SignedDuration> {
+    let (ready_at, then) = (record.sandbox.ready_at?, record.facts.ready_uptime.as_ref()?);
+    let uptime = clock.uptime();
+    if uptime.boot.is_empty() || uptime.boot != then.boot {
+        return None;
+    }
+    let lived = SignedDuration::try_from(uptime.since.checked_sub(then.since)?).ok()?;
+    let counted = ready_at.checked_add(lived).ok()?;
+    let drift = counted.duration_since(clock.now());
+    (drift.abs() > SLACK).then_some(drift)
 }
 
 #[cfg(test)]

@@ -140,6 +140,7 @@ fn many(arguments: &Arguments, recipes: &Recipes) -> Result<(), String> {
                     if seed >= end || stop.load(Ordering::Relaxed) {
                         return;
                     }
+                    let _patience = Patience::with(seed);
                     let outcome = play(&Schedule::draw(seed), recipes, None);
                     match outcome {
                         Ok(outcome) if outcome.broken.is_empty() => {
@@ -183,6 +184,28 @@ fn many(arguments: &Arguments, recipes: &Recipes) -> Result<(), String> {
     match failed.into_iter().next() {
         None => Ok(()),
         Some((seed, outcome)) => tell(seed, &Schedule::draw(seed), &outcome?, recipes, None),
+    }
+}
+
+/// How long one schedule may take: some hundred times what it does.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Ends everything when a schedule does not end: one that never lets others run cannot be stopped otherwise.
+struct Patience {
+    /// Dropped with this: the other side hears of it.
+    _done: std::sync::mpsc::Sender<()>,
+}
+
+impl Patience {
+    fn with(seed: u64) -> Patience {
+        let (done, wait) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            if wait.recv_timeout(LONGEST) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("error: seed {seed} does not end: somebody in it never waits");
+                std::process::exit(1);
+            }
+        });
+        Patience { _done: done }
     }
 }
 

@@ -143,7 +143,7 @@ fn guarded(job: &mut Job<'_>, fact: Fact) {
     if let Fact::Guarded(deadline) = fact {
         let before = job.record.sandbox.expires_at;
         if job.record.facts.idle_reap.is_some() {
-            job.record.facts.last_used_at = Some(job.engine.ports.clock.now());
+            job.record.facts.last_used_at = Some(job.engine.time_of(&job.record));
         }
         // Monotone: a late answer never takes time away.
         job.record.sandbox.expires_at = Some(before.map_or(deadline, |before| before.max(deadline)));

@@ -29,7 +29,7 @@ impl Engine {
             let now = self.ports.clock.now();
             record.sandbox.labels = labels;
             if record.facts.idle_reap.is_some() {
-                record.facts.last_used_at = Some(now);
+                record.facts.last_used_at = Some(self.time_of(&record));
             }
             record.sandbox.updated_at = now;
             let event = NewEvent {

@@ -27,26 +27,29 @@ impl Engine {
         };
         let mut pause = Pause::new(self);
         loop {
-            let Some(record) = self.ports.store.sandbox_of_scope(key).await? else {
+            let Some(mut record) = self.ports.store.sandbox_of_scope(key).await? else {
                 return Ok(None);
             };
             if self.past_deadline(&record).is_some() {
-                self.expire_one(record, Reason::Ttl, progress).await?;
-                continue;
-            }
-            let record = self.compared(record, progress).await?;
-            if record.sandbox.state.is_usable() {
-                let record = self.note_use(record).await?;
-                if record.sandbox.state.is_usable() {
-                    return Ok(Some(record.sandbox));
-                }
-                continue;
-            }
-            if let Some(id) = &record.sandbox.operation_id {
-                let operation = self.ports.store.operation(id).await?;
-                if !operation.status.is_terminal() && !operation.lease_owner.is_empty() && self.is_free(&operation) {
-                    self.take_over(id, progress).await?;
+                if self.expire_one(record.clone(), Reason::Ttl, progress).await?.is_some() {
                     continue;
+                }
+                // Somebody is at work on it, who may give it more time or end it: that is waited for like its making.
+            } else {
+                record = self.compared(record, progress).await?;
+                if record.sandbox.state.is_usable() {
+                    record = self.note_use(record).await?;
+                    if record.sandbox.state.is_usable() {
+                        return Ok(Some(record.sandbox));
+                    }
+                }
+                if let Some(id) = &record.sandbox.operation_id {
+                    let operation = self.ports.store.operation(id).await?;
+                    if !operation.status.is_terminal() && !operation.lease_owner.is_empty() && self.is_free(&operation)
+                    {
+                        self.take_over(id, progress).await?;
+                        continue;
+                    }
                 }
             }
             if record.facts.scope_key.is_some() && !pause.wait(PATIENCE).await {

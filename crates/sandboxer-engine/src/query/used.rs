@@ -9,6 +9,7 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_store::{Change, Durability, SandboxRecord, Store, StoreError};
 
 use crate::engine::Engine;
+use crate::lifetime::time_of;
 
 impl Engine {
     /// Notes that a usable sandbox is being used, before it is. The record as it is then: whoever ends it for being idle
@@ -42,7 +43,7 @@ async fn note(store: &Store, clock: &dyn Clock, mut record: SandboxRecord) -> Re
     };
     while record.facts.idle_reap.is_some() && record.sandbox.state.is_usable() {
         // A clock that was set back does not make it older.
-        record.facts.last_used_at = record.facts.last_used_at.max(Some(clock.now()));
+        record.facts.last_used_at = record.facts.last_used_at.max(Some(time_of(&record, clock)));
         match store.commit(&mut record, &change).await {
             Ok(()) => break,
             Err(StoreError::Stale(id) | StoreError::Fenced(id)) => record = store.sandbox(&id).await?,

@@ -23,9 +23,8 @@ pub(super) async fn run(engine: &Engine, progress: &dyn Progress) -> Result<Did,
         states: vec![State::Ready, State::Active],
         ..SandboxFilter::default()
     };
-    let now = engine.ports.clock.now();
-    let records = engine.ports.store.sandboxes(&usable).await?;
-    let mut idle: Vec<SandboxRecord> = records.into_iter().filter(|record| is_idle(record, now)).collect();
+    let mut idle = engine.ports.store.sandboxes(&usable).await?;
+    idle.retain(|record| is_idle(record, engine.time_of(record)));
     let mut did = Did {
         looked_at: idle.len() as u64,
         more: idle.len() > WORKED_ON,
@@ -89,10 +88,10 @@ fn is_idle(record: &SandboxRecord, now: Timestamp) -> bool {
     record.sandbox.operation_id.is_none() && now.duration_since(last) >= most.as_signed()
 }
 
-/// When it was last used; being made counts.
+/// When it was last used, as it counts time; being made counts.
 fn last_use(record: &SandboxRecord) -> Option<Timestamp> {
     let sandbox = &record.sandbox;
-    [sandbox.ready_at, sandbox.active_at, record.facts.last_used_at]
+    [sandbox.ready_at, record.facts.last_used_at]
         .into_iter()
         .flatten()
         .max()
