@@ -395,3 +395,33 @@ fn the_next_backend_is_asked_only_when_the_last_is_proven_gone() {
         lab.converge("the first backend lets go").await;
     });
 }
+
+/// Somebody works on the sandbox of a scope while its time passes: whoever wants one of that scope waits, and does not ask
+/// over and over.
+#[test]
+fn an_overdue_sandbox_of_a_scope_that_is_worked_on_is_waited_for() {
+    block_on(async {
+        let lab = Lab::new();
+        let id = lab.make("profile.shared").await;
+        let gate = Gate::closed();
+        let held = Fault::PauseBefore(gate.clone());
+        lab.world.inject(None, CallName::SetDeadline, When::Nth(1), held);
+        let (one, two) = (lab.start().await, lab.start().await);
+        let extension = one.engine.extend_ttl(id.as_str(), Extend::By(span("1h")));
+        let creation = async {
+            gate.reached().await;
+            lab.clock.advance(Duration::from_secs(3700));
+            let cancel = Cancel::new();
+            let asked = two.engine.create(lab.request("profile.shared"), &Silent, &cancel);
+            let error = asked.await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::Busy, "{error}");
+            gate.open();
+        };
+        let _ = tokio::join!(extension, creation);
+        two.engine.recover(&Silent).await.unwrap();
+        let cancel = Cancel::new();
+        let made = two.engine.create(lab.request("profile.shared"), &Silent, &cancel);
+        assert!(!made.await.unwrap().reused, "its guard ended the one before");
+        lab.expect_sound(&two, "after the wait").await;
+    });
+}
