@@ -2,45 +2,41 @@
 //! calendar since. So its time is counted from then by how long the machine has been up, as long as it has not been started
 //! again.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use sandboxer_extension::port::Clock;
 use sandboxer_model::duration::Span;
-use sandboxer_store::SandboxRecord;
+use sandboxer_store::{Reading, SandboxRecord};
 
 use crate::engine::Engine;
 
 /// What two readings of a calendar that nobody set may differ by: it is slewed a little all the time.
 const SLACK: SignedDuration = SignedDuration::from_secs(2);
 
-/// What calendar and stopwatch say at the same moment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading {
-    pub(crate) at: Timestamp,
-    pub(crate) since: Duration,
-}
-
-impl Reading {
-    /// By how much the calendar was set forward since `earlier`; `None`: it was not.
-    fn was_set_since(&self, earlier: &Reading) -> Option<SignedDuration> {
-        let passed = SignedDuration::try_from(self.since.saturating_sub(earlier.since)).ok()?;
-        let set = self.at.duration_since(earlier.at) - passed;
-        (set.abs() > SLACK).then_some(set)
-    }
-}
-
-/// The deadline of what was asked for at `asked` and became ready by `now`. Where a guard `kept` one, its figure is the true
-/// one, and never later than was asked for. When the calendar was set in between, nobody can tell which of the two it was
-/// reckoned on: then it is the earliest that the guard can mean.
-pub(crate) fn deadline(ttl: Span, kept: Option<Timestamp>, asked: &Reading, now: &Reading) -> Option<Timestamp> {
+/// The deadline of what was put in its place at `placed` and is ready now. Where a guard `kept` one, its figure is the true
+/// one, and never later than was asked for. When the calendar was set in between, nobody can tell on which of the two it was
+/// reckoned, nor when: then it is the earliest that the guard can mean.
+pub(crate) fn deadline(
+    ttl: Span,
+    kept: Option<Timestamp>,
+    placed: Option<&Reading>,
+    now: &Reading,
+) -> Option<Timestamp> {
     let latest = now.at.checked_add(ttl.as_signed()).ok();
     let Some(kept) = kept else { return latest };
-    if now.was_set_since(asked).is_some() {
-        let passed = SignedDuration::try_from(now.since.saturating_sub(asked.since)).ok()?;
-        return latest?.checked_sub(passed).ok();
+    match placed.and_then(|placed| set_while(placed, now)) {
+        Some(passed) => latest?.checked_sub(passed).ok(),
+        None => Some(latest.map_or(kept, |latest| kept.min(latest))),
     }
-    Some(latest.map_or(kept, |latest| kept.min(latest)))
+}
+
+/// How long it was between two readings between which somebody set the calendar; `None`: nobody did, or it cannot be told.
+fn set_while(before: &Reading, after: &Reading) -> Option<SignedDuration> {
+    if before.uptime.boot != after.uptime.boot {
+        return None;
+    }
+    let passed = SignedDuration::try_from(after.uptime.since.checked_sub(before.uptime.since)?).ok()?;
+    let set = after.at.duration_since(before.at) - passed;
+    (set.abs() > SLACK).then_some(passed)
 }
 
 impl Engine {
@@ -48,7 +44,7 @@ impl Engine {
     pub(crate) fn reading(&self) -> Reading {
         Reading {
             at: self.ports.clock.now(),
-            since: self.ports.clock.uptime().since,
+            uptime: self.ports.clock.uptime(),
         }
     }
 
@@ -84,12 +80,19 @@ fn drift_of(record: &SandboxRecord, clock: &dyn Clock) -> Option<SignedDuration>
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use sandboxer_extension::port::Uptime;
+
     use super::*;
 
     fn reading(date: i64, since: u64) -> Reading {
         Reading {
             at: Timestamp::from_second(1_800_000_000 + date).unwrap(),
-            since: Duration::from_secs(since),
+            uptime: Uptime {
+                boot: "one".to_owned(),
+                since: Duration::from_secs(since),
+            },
         }
     }
 
@@ -99,22 +102,19 @@ mod tests {
 
     #[test]
     fn the_guard_is_believed_while_nobody_sets_the_calendar() {
-        let (ttl, asked, now) = (Span::from_secs(100).unwrap(), reading(0, 50), reading(10, 60));
-        assert_eq!(deadline(ttl, date(103), &asked, &now), date(103));
-        assert_eq!(
-            deadline(ttl, date(500), &asked, &now),
-            date(110),
-            "no later than asked for"
-        );
-        assert_eq!(deadline(ttl, None, &asked, &now), date(110));
+        let (ttl, placed, now) = (Span::from_secs(100).unwrap(), reading(0, 50), reading(10, 60));
+        let reckoned = |kept| deadline(ttl, kept, Some(&placed), &now);
+        assert_eq!(reckoned(date(103)), date(103));
+        assert_eq!(reckoned(date(500)), date(110), "no later than asked for");
+        assert_eq!(reckoned(None), date(110));
     }
 
     #[test]
     fn a_calendar_that_was_set_meanwhile_promises_the_least() {
-        let (ttl, asked) = (Span::from_secs(100).unwrap(), reading(0, 50));
+        let (ttl, placed) = (Span::from_secs(100).unwrap(), reading(0, 50));
         // Ten seconds passed, and the calendar went a day back or forward.
         for now in [reading(-86_390, 60), reading(86_410, 60)] {
-            let promised = deadline(ttl, date(103), &asked, &now).unwrap();
+            let promised = deadline(ttl, date(103), Some(&placed), &now).unwrap();
             assert_eq!(promised.duration_since(now.at), SignedDuration::from_secs(90));
         }
     }

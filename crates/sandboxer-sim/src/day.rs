@@ -19,8 +19,11 @@ const JUMPS: u64 = 4;
 /// By how much memory may grow in the second half of the day, in bytes: the checker keeps a line about each sandbox.
 const GROWTH: u64 = 8 << 20;
 
+/// Draws one thing of a kind.
+type Draw = fn(&mut fastrand::Rng) -> Action;
+
 /// How often each thing is tried, in a day: more than must come of it, for much of it is refused or meets what is gone.
-const MIX: [(u32, fn(&mut fastrand::Rng) -> Action); 9] = [
+const MIX: [(u32, Draw); 9] = [
     (11_500, |rng| Action::Create {
         recipe: [0, 0, 0, 1, 1, 3, 3, 4, 4, 2][rng.usize(..10)],
         how: match rng.u8(..20) {

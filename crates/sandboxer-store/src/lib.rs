@@ -39,6 +39,6 @@ pub use outbox::{Advance, Claim, Hold, Setback, Undelivered};
 pub use read::{Due, SandboxFilter};
 pub use reconcile::{Sighting, Turn, TurnLease};
 pub use record::{
-    Facts, Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepPhase, StepRecord, StepStatus,
+    Facts, Frozen, MeterRow, NewEvent, OperationRecord, Reading, SandboxRecord, StepPhase, StepRecord, StepStatus,
 };
 pub use sink::{Breaker, DueSink, Outstanding, Secret};

@@ -68,6 +68,15 @@ impl SandboxRecord {
     }
 }
 
+/// What calendar and stopwatch said at the same moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The calendar, which somebody may set.
+    pub at: Timestamp,
+    /// How long the machine had been up.
+    pub uptime: Uptime,
+}
+
 /// What only the engine needs of a sandbox.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Facts {
@@ -86,6 +95,9 @@ pub struct Facts {
     /// How its host is reached, if that was a registered one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// When it was put where it is, before anything was asked for there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed: Option<Reading>,
     /// How long this machine had been up when it became ready: a time to live is counted by this, not by a calendar that
     /// somebody may set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -311,6 +311,7 @@ pub(super) fn place(job: &mut Job<'_>, _: Fact) {
     if let Some(candidate) = candidate {
         job.put_on(&candidate);
     }
+    job.record.facts.placed = Some(job.engine.reading());
     let detail = json!({ "extension_id": job.record.sandbox.extension_id, "host": job.record.sandbox.host });
     let backend = job.record.sandbox.extension_id.clone().unwrap_or_default();
     job.enter(State::Provisioning, format!("being made by {backend}"), detail);
@@ -333,20 +334,23 @@ fn ask_ready<'j>(job: &'j Job<'_>) -> Act<'j> {
     Box::pin(async move {
         let call = job.call(job.engine.settings.timeouts.ready);
         let extension = job.extension()?;
-        let asked = job.engine.reading();
         let ready = extension.wait_ready(&call, &job.target()).await?;
         let around = telemetry::look_around(job, extension.as_ref(), &ready).await;
-        Ok(Fact::Ready(asked, Box::new(ready), Box::new(around)))
+        Ok(Fact::Ready(Box::new(ready), Box::new(around)))
     })
 }
 
 fn reachable(job: &mut Job<'_>, fact: Fact) {
-    let Fact::Ready(asked, ready, around) = fact else {
-        return;
-    };
-    job.record.facts.ready_uptime = Some(job.engine.ports.clock.uptime());
+    let Fact::Ready(ready, around) = fact else { return };
     job.record.sandbox.telemetry = ready.delta.clone().map(|delta| telemetry::report(job, delta, *around));
     let now = job.engine.reading();
+    let deadline = deadline(
+        job.record.sandbox.ttl,
+        ready.guard_deadline,
+        job.record.facts.placed.as_ref(),
+        &now,
+    );
+    job.record.facts.ready_uptime = Some(now.uptime);
     let can_exec = job.extension().is_ok_and(|extension| extension.capabilities().exec);
     let hints = job.frozen.profile.reachability.clone();
     let sandbox = &mut job.record.sandbox;
@@ -361,7 +365,7 @@ fn reachable(job: &mut Job<'_>, fact: Fact) {
     sandbox.reachability = Some(reachability);
     sandbox.isolation = Some(ready.isolation);
     sandbox.ready_at = Some(now.at);
-    sandbox.expires_at = deadline(sandbox.ttl, ready.guard_deadline, &asked, &now);
+    sandbox.expires_at = deadline;
 }
 
 fn publish(job: &mut Job<'_>, _: Fact) {

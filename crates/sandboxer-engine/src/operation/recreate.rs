@@ -136,6 +136,7 @@ fn place(job: &mut Job<'_>, _: Fact) {
     job.params.torn_down = true;
     // Nothing new where it was alive until now; one that was gone needs room like any other.
     job.reserve();
+    job.record.facts.placed = Some(job.engine.reading());
     job.record.facts.handle = None;
     job.record.facts.scope_key = crate::prepare::scope_key(
         job.record.sandbox.scope,

@@ -10,7 +10,6 @@ use sandboxer_store::StoreError;
 
 use super::job::Job;
 use crate::host::Around;
-use crate::lifetime::Reading;
 
 /// One step. `act` asks the backend and changes nothing of ours, so it may be asked twice; `apply` turns the fact into
 /// our record and asks nobody.
@@ -43,8 +42,8 @@ pub(crate) enum Fact {
     Nothing,
     /// It was made.
     Made(Handle),
-    /// It is reachable, since some time after this; and what else is on its host, where that was asked.
-    Ready(Reading, Box<Ready>, Box<Around>),
+    /// It is reachable; and what else is on its host, where that was asked.
+    Ready(Box<Ready>, Box<Around>),
     /// What its teardown found.
     TornDown(Box<Removal>),
     /// Its guard keeps this deadline.
