@@ -117,6 +117,7 @@ fn wait_for(context: &Context, work: impl Future<Output = Result<u8, UserError>>
     let outcome = runtime.block_on(async {
         let outcome = work.await;
         context.deliver().await;
+        context.tell_of_damage(outcome.as_ref().err());
         outcome
     });
     // The process ends right after this: threads that still wait inside the runtime must not be waited for.

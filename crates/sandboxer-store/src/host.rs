@@ -5,13 +5,14 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::registry::{Capacity, Host, HostState, HostStatus, Reservation, Share};
 
 use crate::commit::{Durability, signed};
+use crate::damage;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::record::SandboxRecord;
 
 const HOSTS: &str = "SELECT host.record, host.state, COUNT(reservation.sandbox_id), \
                      COALESCE(SUM(reservation.slots), 0), COALESCE(SUM(reservation.cpu_milli), 0), \
-                     COALESCE(SUM(reservation.memory_mb), 0), COALESCE(SUM(reservation.disk_mb), 0) \
+                     COALESCE(SUM(reservation.memory_mb), 0), COALESCE(SUM(reservation.disk_mb), 0), host.name AS name \
                      FROM host LEFT JOIN reservation ON reservation.host = host.name";
 /// What others hold of a host.
 const HELD: &str = "SELECT COALESCE(SUM(slots), 0), COALESCE(SUM(cpu_milli), 0), COALESCE(SUM(memory_mb), 0), \
@@ -37,8 +38,7 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn hosts(&self) -> Result<Vec<HostStatus>, StoreError> {
-        let sql = format!("{HOSTS} GROUP BY host.name ORDER BY host.name");
-        self.rows(&sql, (), |row| self.read_host(row))
+        self.readable(&damage::HOSTS, &self.every_host(), (), |row| self.read_host(row))
     }
 
     /// The registered host of this name.
@@ -47,7 +47,7 @@ impl Store {
     /// `NotFound`, and those of the file.
     pub async fn host(&self, name: &str) -> Result<HostStatus, StoreError> {
         let sql = format!("{HOSTS} WHERE host.name = $1 GROUP BY host.name");
-        let found = self.one(&sql, [name], |row| self.read_host(row))?;
+        let found = self.one_of(&damage::HOSTS, &sql, [name], |row| self.read_host(row))?;
         found.ok_or_else(|| StoreError::NotFound {
             what: "host",
             name: name.to_owned(),
@@ -162,7 +162,7 @@ impl Store {
     pub async fn reservations(&self) -> Result<Vec<(SandboxId, Reservation)>, StoreError> {
         let sql =
             "SELECT host, sandbox_id, slots, cpu_milli, memory_mb, disk_mb FROM reservation ORDER BY host, sandbox_id";
-        self.rows(sql, (), |row| {
+        self.readable(&damage::RESERVATIONS, sql, (), |row| {
             let id = self.text(row, "sandbox_id")?;
             let id = id
                 .parse()
@@ -173,8 +173,15 @@ impl Store {
         })
     }
 
-    fn read_host(&self, row: &Row<'_>) -> Result<HostStatus, StoreError> {
+    pub(crate) fn every_host(&self) -> String {
+        format!("{HOSTS} GROUP BY host.name ORDER BY host.name")
+    }
+
+    pub(crate) fn read_host(&self, row: &Row<'_>) -> Result<HostStatus, StoreError> {
         let mut host: Host = self.parse(&self.text(row, "record")?)?;
+        if self.text(row, "name")? != host.name {
+            return Err(self.corrupt(format!("its record is of `{}`", host.name)));
+        }
         let state = self.text(row, "state")?;
         host.state = HostState::from_name(&state).ok_or_else(|| self.corrupt(format!("`{state}` is no host state")))?;
         let wrong = |error: rusqlite::Error| self.classify(&error);

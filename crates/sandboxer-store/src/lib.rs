@@ -13,12 +13,16 @@
 //! | `transact` | one transaction about anything but a sandbox |
 //! | `reconcile` | whose turn it is to look, what each look came to, what was seen once |
 //! | `count` | figures over all records |
+//! | `examine` | every row of every table, read |
+//! | `damage` | rows that cannot be understood |
 //! | `fault` | where tests make writes fail |
 //! | `error` | what can go wrong |
 
 mod commit;
 mod count;
+mod damage;
 mod error;
+mod examine;
 mod fault;
 mod host;
 mod open;
@@ -32,6 +36,7 @@ mod transact;
 
 pub use commit::{Change, Durability, KeyChange, KeyRecord};
 pub use count::Counts;
+pub use damage::Damage;
 pub use error::StoreError;
 pub use fault::WriteFaults;
 pub use open::Store;

@@ -10,6 +10,7 @@ use sandboxer_extension::port::{Clock, IdSource};
 use sandboxer_model::id::InstallationId;
 
 use crate::commit::Durability;
+use crate::damage::Noticed;
 use crate::error::StoreError;
 use crate::fault::WriteFaults;
 use crate::schema;
@@ -36,6 +37,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     installation_id: InstallationId,
     path: String,
+    noticed: Noticed,
 }
 
 /// The connection and what it was left with.
@@ -128,6 +130,7 @@ impl Store {
                 clock,
                 installation_id,
                 path,
+                noticed: Noticed::default(),
             }),
             faults: None,
         }
@@ -148,6 +151,10 @@ impl Store {
     /// The file, for messages.
     pub fn path(&self) -> &str {
         &self.inner.path
+    }
+
+    pub(crate) fn noticed(&self) -> &Noticed {
+        &self.inner.noticed
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -356,6 +363,8 @@ mod code {
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
     pub(super) const READONLY: i32 = 8;
+    pub(super) const IOERR: i32 = 10;
+    pub(super) const IOERR_SHMSIZE: i32 = IOERR | (19 << 8);
     pub(super) const CORRUPT: i32 = 11;
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
@@ -395,7 +404,13 @@ fn classify(error: &rusqlite::Error, path: &str) -> StoreError {
             path,
             why: "the file is not a database".to_owned(),
         },
-        code::FULL => unavailable(path, "the disk is full"),
+        // Without room for the pages that processes share, SQLite says that these cannot be made.
+        code::FULL => StoreError::Full { path },
+        code::IOERR if code == code::IOERR_SHMSIZE => StoreError::Full { path },
+        code::IOERR => StoreError::Failed {
+            path,
+            why: message.to_owned(),
+        },
         code::READONLY | code::PERM => unavailable(path, "it cannot be written"),
         code::CANTOPEN => unavailable(path, "it cannot be opened"),
         // A file that says it is ours but lacks a table or column is damaged.

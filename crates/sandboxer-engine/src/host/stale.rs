@@ -15,7 +15,7 @@ use sandboxer_store::{Change, NewEvent, SandboxFilter, SandboxRecord, StoreError
 use serde_json::json;
 
 use super::Spot;
-use super::drift::{self, Records, Sighting};
+use super::drift::{self, OnRecord, Records, Sighting};
 use super::look::Seen;
 use crate::api::{ReapAction, ReapReport, ReapResult, Sight, StaleReport};
 use crate::engine::Engine;
@@ -182,8 +182,9 @@ impl Engine {
                 continue;
             }
             let record = match self.ports.store.sandbox(id).await {
-                Ok(record) => Some(record),
-                Err(StoreError::NotFound { .. }) => None,
+                Ok(record) => OnRecord::Record(record),
+                Err(StoreError::NotFound { .. }) => OnRecord::Nothing,
+                Err(StoreError::Damaged { .. }) => OnRecord::Unreadable,
                 Err(error) => return Err(error.into()),
             };
             records.insert(id.clone(), record);
@@ -204,6 +205,7 @@ impl Engine {
         let mut record = match self.ports.store.sandbox(&id).await {
             Ok(record) => Some(record),
             Err(StoreError::NotFound { .. }) => None,
+            Err(StoreError::Damaged { .. }) => return kept("the record of its sandbox is damaged, and it may live"),
             Err(error) => return Err(error.into()),
         };
         if let Some(record) = &mut record {

@@ -204,6 +204,8 @@ impl Engine {
         match self.ports.store.sandbox(&id).await {
             Ok(record) => Ok(!record.sandbox.state.is_usable() || life(&record) != life_name),
             Err(sandboxer_store::StoreError::NotFound { .. }) => Ok(true),
+            // Nothing can be told of it, so nothing is forgotten either.
+            Err(sandboxer_store::StoreError::Damaged { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,0 +1,124 @@
+//! The disk with the database is full, or becomes so at each write of a command in turn: its file system is a small one,
+//! filled until so many pages are free.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use crate::sane::database;
+use crate::stage::{Stage, VERBS};
+use crate::support::{Answer, World, finish, skip, wait_until};
+
+/// Bytes in a page, of the file system and of the database.
+const PAGE: u64 = 4096;
+/// Pages that no command needs more of.
+const MOST: u64 = 96;
+
+/// A small file system where the data of a world are.
+struct Small {
+    stage: Option<Stage>,
+    data: PathBuf,
+}
+
+impl Small {
+    fn new() -> Small {
+        let world = World::new();
+        std::fs::create_dir(&world.data).unwrap();
+        let data = world.data.clone();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m,mode=0700", "small"])
+            .arg(&data)
+            .status()
+            .unwrap();
+        assert!(mounted.success());
+        let mut small = Small { stage: None, data };
+        small.stage = Some(Stage::new(world));
+        small
+    }
+
+    fn stage(&self) -> &Stage {
+        self.stage.as_ref().unwrap()
+    }
+
+    fn free_pages(&self) -> u64 {
+        rustix::fs::statvfs(&self.data).unwrap().f_bfree
+    }
+
+    /// Leaves so many pages free. The log of the database begins anew, so that each commit needs pages of its own.
+    fn fill(&self, pages: u64) {
+        let connection = Connection::open(database(&self.stage().world)).unwrap();
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .unwrap();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        drop(connection);
+        let mut filler = std::fs::File::create(self.data.join("filler")).unwrap();
+        let page = vec![1_u8; usize::try_from(PAGE).unwrap()];
+        while self.free_pages() > pages {
+            filler.write_all(&page).unwrap();
+        }
+        assert_eq!(self.free_pages(), pages);
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.data.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.data.join("filler"));
+        if let Some(stage) = &self.stage {
+            if std::thread::panicking() {
+                let _ = stage.world.run(&["destroy", &stage.bystander]);
+            } else {
+                stage.end();
+            }
+        }
+        let unmount = |how: &[&str]| Command::new("umount").args(how).arg(&self.data).status();
+        if std::thread::panicking() {
+            let _ = unmount(&["-l"]);
+        } else {
+            wait_until("the small file system goes", || match unmount(&["-q"]) {
+                Ok(status) if status.success() => Ok(()),
+                other => Err(format!("{other:?}")),
+            });
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_each_write() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("store_faults: full disk", "only root may mount a small file system");
+    }
+    let small = Small::new();
+    let stage = small.stage();
+    let (mut cases, mut failed) = (0, 0);
+    for verb in VERBS {
+        let mut fewest = None;
+        for pages in 0..MOST {
+            let case = format!("{verb:?} with {pages} pages free");
+            let target = stage.prepare(verb);
+            small.fill(pages);
+            let child = stage.world.start(&Stage::args(verb, &target));
+            let answer = stage.meanwhile(verb, &target, Answer::of(finish(child)), &case);
+            let was_full = small.free_pages() == 0;
+            small.make_room();
+            stage.comes_to_rest(verb, &target, &answer, &case);
+            cases += 1;
+            failed += usize::from(answer.code != 0);
+            if answer.code == 0 && !was_full {
+                fewest = Some(pages);
+                break;
+            }
+        }
+        println!("{verb:?} needs {fewest:?} pages");
+        assert!(fewest.is_some(), "{verb:?} never had room enough");
+    }
+    println!("{cases} full disks, {failed} commands failed");
+    assert!(failed >= 10, "only {failed} failed");
+}
