@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::sane::{database, sane, works};
-use crate::support::{World, skip};
+use crate::sane::{checked, database, sane, works};
+use crate::support::{Answer, World, finish};
 
 const COMMANDS: [&[&str]; 5] = [
     &["list"],
@@ -139,28 +140,54 @@ fn finish_any(world: &World, args: &[&str], case: &str) -> i32 {
     answer.code
 }
 
-/// Nobody may write, or not even read. Root may do all of it, so this needs an ordinary user.
+/// The binary as somebody to whom permissions mean something: root without what lets root pass them by.
+fn bound_by_permissions(world: &World, args: &[&str]) -> Answer {
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.arg("--bounding-set=-dac_override,-dac_read_search");
+        command.arg(env!("CARGO_BIN_EXE_sandboxer"));
+        command
+    } else {
+        Command::new(env!("CARGO_BIN_EXE_sandboxer"))
+    };
+    world.settle(&mut command);
+    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Answer::of(finish(command.spawn().unwrap()))
+}
+
 #[test]
 fn a_file_or_directory_without_permission_is_refused() {
-    if rustix::process::geteuid().is_root() {
-        return skip(
-            "store_faults: permissions",
-            "root may write everything; run by the rootless stage",
-        );
-    }
     let world = World::new();
     let id = world.create(&[]);
     let file = database(&world);
     let mode = |path: &Path, mode: u32| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
+    let refused = |commands: &[&[&str]], case: &str, says: &str| {
+        for args in commands {
+            let answer = checked(bound_by_permissions(&world, args), args, case);
+            assert!(
+                answer.code == 8 && answer.stderr.contains(says),
+                "{case}: {args:?}: {answer:?}"
+            );
+        }
+    };
     mode(&file, 0o400);
-    refused(&world, "a read-only file", &["cannot be written"]);
+    // What there is can still be read.
+    let listed = checked(bound_by_permissions(&world, &["list"]), &["list"], "a read-only file");
+    assert!(listed.code == 0 && listed.stdout.contains(&id), "{listed:?}");
+    let writing = [
+        COMMANDS[1],
+        COMMANDS[4],
+        &["destroy", &id],
+        &["extend-ttl", &id, "--duration", "1m"],
+    ];
+    refused(&writing, "a read-only file", "it cannot be written");
     mode(&file, 0o000);
-    refused(&world, "an unreadable file", &["cannot be opened", "permission denied"]);
+    refused(&COMMANDS, "an unreadable file", "it cannot be opened");
     mode(&file, 0o600);
     mode(&world.data, 0o000);
-    refused(&world, "a closed directory", &["cannot be opened", "permission denied"]);
+    refused(&COMMANDS, "a closed directory", "it cannot be opened");
     mode(&world.data, 0o700);
     works(&world, &id, "opened again");
     world.destroy(&id);

@@ -72,6 +72,8 @@ impl Stage {
         let answer = checked(answer, &Stage::args(verb, target), case);
         let used = sane(&self.world, &["exec", &self.bystander, "--", "echo", "alive"], case);
         assert_eq!((used.code, used.stdout.as_str()), (0, "alive\n"), "{case}: {used:?}");
+        let got = sane(&self.world, &["get", &self.bystander], case).json();
+        assert_eq!(got["state"], "active", "{case}");
         answer
     }
 
