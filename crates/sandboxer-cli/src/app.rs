@@ -96,7 +96,7 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::ReapStale(args) => wait_for(context, verb::reap_stale::reap_stale(context, args)),
         Verb::Serve(args) => wait_for(context, verb::serve::serve(context, &args)),
         Verb::Status(args) => wait_for(context, verb::status::status(context, args.check)),
-        Verb::Doctor => verb::doctor::doctor(context),
+        Verb::Doctor(args) => wait_for(context, verb::doctor::doctor(context, args.fix)),
     }
 }
 

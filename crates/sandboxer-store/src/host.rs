@@ -173,6 +173,22 @@ impl Store {
         })
     }
 
+    /// Gives back what is held for a sandbox that is over or that there is no record of. `false`: nothing was.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn release_stray(&self, id: &SandboxId) -> Result<bool, StoreError> {
+        self.change_hosts(|transaction| {
+            let rows = transaction.execute(
+                "DELETE FROM reservation WHERE sandbox_id = $1 \
+                 AND NOT EXISTS (SELECT 1 FROM sandbox WHERE id = $1 AND state NOT IN ('destroyed', 'failed')) \
+                 AND NOT EXISTS (SELECT 1 FROM operation WHERE sandbox_id = $1 AND is_open = 1)",
+                [id.as_str()],
+            );
+            Ok(rows.map_err(|error| self.classify(&error))? > 0)
+        })
+    }
+
     pub(crate) fn every_host(&self) -> String {
         format!("{HOSTS} GROUP BY host.name ORDER BY host.name")
     }

@@ -164,7 +164,7 @@ fn judge(
         return None;
     }
     let here = record.sandbox.host.as_deref() == Some(seen.spot.name.as_str())
-        || crate::operation::job::reached_by(record).as_deref() == Some(seen.spot.address.as_str());
+        || crate::operation::job::reached_by(record).unwrap_or_default() == seen.spot.address;
     if !here || record.sandbox.extension_id.as_deref() != Some(seen.extension_id.as_str()) {
         let elsewhere = record.sandbox.host.as_deref().unwrap_or("another place");
         let why = format!("its sandbox is {} on {elsewhere}", record.sandbox.state);
@@ -232,7 +232,7 @@ pub(super) fn inventory(host: &str, seen: &[Seen], records: &Records, now: Times
 }
 
 /// Whether nothing of the sandbox should exist, and nobody is at work on it.
-pub(super) fn is_over(record: &SandboxRecord) -> bool {
+pub(crate) fn is_over(record: &SandboxRecord) -> bool {
     let sandbox = &record.sandbox;
     sandbox.operation_id.is_none() && matches!(sandbox.state, State::Destroyed | State::Failed)
 }

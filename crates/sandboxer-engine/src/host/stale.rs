@@ -23,7 +23,7 @@ use crate::faults::Safeguard;
 use crate::operation::job::reached_by;
 
 /// Between two sightings: nothing is removed on the strength of one.
-const SECOND_LOOK: Duration = Duration::from_millis(50);
+pub(crate) const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// What on hosts does not agree with the records: on all that are registered or have sandboxes, or on one.
@@ -299,7 +299,7 @@ fn is_same_sandbox(a: &Sighting, b: &Sighting) -> bool {
     a.candidate.sandbox_id == b.candidate.sandbox_id && a.address == b.address && a.extension_id == b.extension_id
 }
 
-fn is_same(a: &Sighting, b: &Sighting) -> bool {
+pub(crate) fn is_same(a: &Sighting, b: &Sighting) -> bool {
     is_same_sandbox(a, b) && a.candidate.kind == b.candidate.kind && is_ours_to_reap(a) == is_ours_to_reap(b)
 }
 

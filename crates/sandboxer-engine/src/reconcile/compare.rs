@@ -137,7 +137,7 @@ impl Engine {
 }
 
 /// What ended a sandbox, in words.
-pub(super) fn lost_words(seen: &Observation) -> String {
+pub(crate) fn lost_words(seen: &Observation) -> String {
     match (seen.ended, seen.presence) {
         (Some(ended), _) => lost(how(ended), &seen.detail),
         (None, Presence::Absent) => lost("it is gone", &seen.detail),

@@ -52,7 +52,7 @@ pub(super) fn is_damage<T>(outcome: &Result<T, UserError>) -> bool {
 ///
 /// # Errors
 /// Those of the removal; one that does not come off is stored as stuck, and its operation is tried again later.
-pub(super) async fn expire(engine: &Engine, id: &SandboxId, progress: &dyn Progress) -> Result<bool, UserError> {
+pub(crate) async fn expire(engine: &Engine, id: &SandboxId, progress: &dyn Progress) -> Result<bool, UserError> {
     let record = engine.ports.store.sandbox(id).await?;
     if engine.past_deadline(&record).is_none() {
         return Ok(false);
