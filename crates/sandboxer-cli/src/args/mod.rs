@@ -206,7 +206,7 @@ Examples:
     /// Show how everything stands: what keeps it true, sandboxes, operations, hosts
     #[command(after_help = "Examples:\n  sandboxer status\n  sandboxer status --check --output json")]
     Status(StatusArgs),
-    /// Say what this machine can enforce and what is not as it should be, and fix what can be fixed
+    /// Say what this machine can enforce and what is not as it should be, and fix it
     #[command(after_help = "Examples:\n  sandboxer doctor\n  sandboxer doctor --fix\n  sandboxer doctor --output json")]
     Doctor(DoctorArgs),
     /// Print the completion script of a shell

@@ -20,7 +20,7 @@ const FAULTS: [(&str, &str); 7] = [
 const MOST: u32 = 400;
 
 /// Whether processes can be watched here.
-fn can_trace() -> bool {
+pub(crate) fn can_trace() -> bool {
     let tried = Command::new("strace")
         .args(["-o", "/dev/null", "true"])
         .stdout(Stdio::null())

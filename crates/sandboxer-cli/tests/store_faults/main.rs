@@ -8,8 +8,10 @@
 )]
 
 mod calls;
+mod disk;
 mod file;
 mod full;
+mod power;
 mod rows;
 mod sane;
 mod stage;
