@@ -122,3 +122,44 @@ fn a_disk_that_is_full_at_each_write() {
     println!("{cases} full disks, {failed} commands failed");
     assert!(failed >= 10, "only {failed} failed");
 }
+
+/// A server on a full disk says so, does not run hot, and does what is due once there is room.
+#[test]
+fn a_server_lives_through_a_full_disk() {
+    if !rustix::process::geteuid().is_root() {
+        return skip(
+            "store_faults: server on a full disk",
+            "only root may mount a small file system",
+        );
+    }
+    let small = Small::new();
+    let world = &small.stage().world;
+    let id = world.create(&["--ttl", "3s"]);
+    let server = world.start(&["serve", "--output", "json"]);
+    small.fill(0);
+    let ended = |case: &str| {
+        let used = world.run(&["exec", &id, "--", "true"]);
+        if used.code == 0 {
+            Err(format!("{case}: it lives"))
+        } else {
+            Ok(())
+        }
+    };
+    wait_until("its guard ends it in time", || ended("on a full disk"));
+    small.make_room();
+    wait_until("the server removes it", || {
+        let connection = Connection::open(database(world)).unwrap();
+        let state: String = connection
+            .query_row("SELECT state FROM sandbox WHERE id = ?1", [&id], |row| row.get(0))
+            .unwrap();
+        if state == "destroyed" { Ok(()) } else { Err(state) }
+    });
+    let ended = Command::new("kill").args(["-TERM", &server.id().to_string()]).status();
+    assert!(ended.unwrap().success());
+    let output = finish(server);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains("panicked"), "{said}");
+    let lines = said.lines().count();
+    println!("{lines} lines of a server on a full disk");
+    assert!(lines < 100, "it ran hot: {said}");
+}

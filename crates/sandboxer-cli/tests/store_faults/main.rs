@@ -9,6 +9,7 @@
 
 mod calls;
 mod disk;
+mod doctor;
 mod file;
 mod full;
 mod power;

@@ -59,7 +59,7 @@ const VALUES: [(&str, &str); 6] = [
     ("nothing", "NULL"),
 ];
 
-fn open(world: &World) -> Connection {
+pub(crate) fn open(world: &World) -> Connection {
     let connection = Connection::open(database(world)).unwrap();
     connection.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
     connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
@@ -75,14 +75,14 @@ fn rows_of(table: &str, column: &str, id: &str) -> String {
 }
 
 /// A copy of everything, and everything as it was in the copy.
-fn keep(world: &World) {
+pub(crate) fn keep(world: &World) {
     let connection = open(world);
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     std::fs::copy(database(world), world.path().join("whole.db")).unwrap();
 }
 
 /// Puts the damaged tables back from the copy.
-fn restore(world: &World) {
+pub(crate) fn restore(world: &World) {
     let connection = open(world);
     let copy = world.path().join("whole.db");
     connection
