@@ -6,8 +6,8 @@ use sandboxer_model::schema::of;
 use sandboxer_model::sink::SinkStatus;
 
 use crate::api::{
-    AddedWebhook, Created, Destroyed, DriftReport, ExpireAction, Explanation, HostInspection, HostLoss, ListedEvent, Plan,
-    ReapReport, Redelivered, StaleReport, Status, TestedWebhook,
+    AddedWebhook, Created, Destroyed, DriftReport, ExpireAction, Explanation, HostInspection, HostLoss, ListedEvent,
+    Plan, ReapReport, Redelivered, StaleReport, Status, TestedWebhook,
 };
 use crate::catalog::Listed;
 

@@ -6,6 +6,7 @@
 //! | `schema` | its tables |
 //! | `record` | what is stored |
 //! | `commit` | the one way to change it: one transaction, fenced |
+//! | `due` | what waits for a process to take it up |
 //! | `read` | the ways to ask it |
 //! | `host` | registered hosts, and what sandboxes hold of them |
 //! | `sink` | where events are sent, and how each of these places does |
@@ -21,6 +22,7 @@
 mod commit;
 mod count;
 mod damage;
+mod due;
 mod error;
 mod examine;
 mod fault;
@@ -37,11 +39,12 @@ mod transact;
 pub use commit::{Change, Durability, KeyChange, KeyRecord};
 pub use count::Counts;
 pub use damage::Damage;
+pub use due::Due;
 pub use error::StoreError;
 pub use fault::WriteFaults;
 pub use open::Store;
 pub use outbox::{Advance, Claim, Hold, Setback, Undelivered};
-pub use read::{Due, SandboxFilter};
+pub use read::SandboxFilter;
 pub use reconcile::{Sighting, Turn, TurnLease};
 pub use record::{
     Facts, Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepPhase, StepRecord, StepStatus,

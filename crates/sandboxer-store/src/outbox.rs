@@ -187,7 +187,7 @@ impl Store {
                     continue;
                 };
                 let is_held = !owner.is_empty() && due_at > now;
-                if claims.len() < most as usize && !(is_held && !is_gone(&owner)) {
+                if claims.len() < most as usize && (!is_held || is_gone(&owner)) {
                     claims.push(claim);
                 }
             }

@@ -101,11 +101,7 @@ fn database(looked: &Result<DriftReport, UserError>) -> Check {
             };
             (state, detail, None)
         }
-        Err(error) => (
-            CheckState::Missing,
-            error.message.clone(),
-            error.hints.first().cloned(),
-        ),
+        Err(error) => (CheckState::Missing, error.message.clone(), error.hints.first().cloned()),
     };
     Check {
         name: DATABASE.to_owned(),

@@ -56,7 +56,7 @@ impl Stage {
     }
 
     /// The command.
-    pub(crate) fn args<'a>(verb: Verb, target: &'a Target) -> Vec<&'a str> {
+    pub(crate) fn args(verb: Verb, target: &Target) -> Vec<&str> {
         let id = target.id.as_deref().unwrap_or_default();
         match verb {
             Verb::Create => vec!["create", "--profile", "profile.native"],
