@@ -294,7 +294,8 @@ fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), StoreE
         let sqlite = open_file(&draft.0, FLAGS | OpenFlags::SQLITE_OPEN_CREATE)?;
         sqlite.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
         lay_tables(&sqlite, &id)?;
-        // Closing folds the log into the file: what is linked is complete.
+        // What is linked is complete. Closing would fold the log into the file too, and not say when it cannot.
+        sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
         sqlite.close().map_err(|(_, error)| error)
     })();
     made.map_err(|error| classify(&error, &path.display().to_string()))?;

@@ -70,13 +70,20 @@ impl Store {
             "SELECT id, record FROM sink WHERE id = $1",
             [&sink.sink_id],
             |row| self.parse::<Sink>(&self.text(row, "record")?),
-        )?;
-        if known.is_some_and(|known| known.url == sink.url) {
+        );
+        let is_damaged = matches!(known, Err(StoreError::Damaged { .. }));
+        if !is_damaged && known?.is_some_and(|known| known.url == sink.url) {
             return Ok(());
         }
         self.transact(Durability::Acknowledged, |transaction| {
             // What is in the outbox happened before it came.
             spread_all(self, transaction)?;
+            if is_damaged {
+                // Everything about it is known here, and in the way it would keep its caller from any work.
+                transaction
+                    .execute("DELETE FROM sink WHERE id = $1", [&sink.sink_id])
+                    .map_err(|error| self.classify(&error))?;
+            }
             transaction
                 .execute(
                     "INSERT INTO sink (id, kind, state, secret, failures, paused_until, slow_until, record) \

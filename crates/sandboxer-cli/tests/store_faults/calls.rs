@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::sane::works;
+use crate::sane::{checked, works};
 use crate::stage::{Stage, VERBS};
 use crate::support::{Answer, World, finish, skip};
 
@@ -79,4 +79,42 @@ fn each_call_fails_in_turn() {
     assert!(cases >= 60, "only {cases} failing calls");
     works(&stage.world, &stage.bystander, "at the end");
     stage.end();
+}
+
+/// There is no database yet, and a call fails while it is made.
+#[test]
+fn each_call_fails_while_a_database_is_made() {
+    if !can_trace() {
+        return skip(
+            "store_faults: failing calls of a new database",
+            "strace is not installed, or may not watch processes",
+        );
+    }
+    let world = World::new();
+    let mut cases = 0;
+    for (call, error) in FAULTS {
+        for nth in 1.. {
+            assert!(nth < MOST, "{call} never ends");
+            let case = format!("a new database: {call} {nth} fails with {error}");
+            let dir = world.path().join("new");
+            let dir = dir.to_str().unwrap();
+            let args = ["create", "--profile", "profile.native", "--data-dir", dir];
+            let answer = with_fault(&world, &args, call, error, nth);
+            let listed = world.run(&["list", "--data-dir", dir]).json();
+            let listed = listed.as_array().unwrap();
+            let made = answer.as_ref().is_none_or(|answer| answer.code == 0);
+            assert!(!made || listed.len() == 1, "{case}: {answer:?}: {listed:?}");
+            for one in listed {
+                let id = one["sandbox_id"].as_str().unwrap();
+                let gone = world.run(&["destroy", id, "--data-dir", dir]).json();
+                assert_eq!(gone["state"], "destroyed", "{case}");
+            }
+            std::fs::remove_dir_all(dir).unwrap();
+            let Some(answer) = answer else { break };
+            checked(answer, &args, &case);
+            cases += 1;
+        }
+    }
+    println!("{cases} failing calls while a database is made");
+    assert!(cases >= 50, "only {cases} failing calls");
 }

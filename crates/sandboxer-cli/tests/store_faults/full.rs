@@ -8,7 +8,7 @@ use std::process::Command;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use crate::sane::database;
+use crate::sane::{checked, database, sane, works};
 use crate::stage::{Stage, VERBS};
 use crate::support::{Answer, World, finish, skip, wait_until};
 
@@ -55,6 +55,10 @@ impl Small {
             .unwrap();
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         drop(connection);
+        self.fill_as_it_is(pages);
+    }
+
+    fn fill_as_it_is(&self, pages: u64) {
         let mut filler = std::fs::File::create(self.data.join("filler")).unwrap();
         let page = vec![1_u8; usize::try_from(PAGE).unwrap()];
         while self.free_pages() > pages {
@@ -121,6 +125,72 @@ fn a_disk_that_is_full_at_each_write() {
     }
     println!("{cases} full disks, {failed} commands failed");
     assert!(failed >= 10, "only {failed} failed");
+}
+
+/// There is no database yet, and no room for one.
+#[test]
+fn a_disk_that_is_too_full_for_a_new_database() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("store_faults: new database", "only root may mount a small file system");
+    }
+    let small = Small::new();
+    let world = &small.stage().world;
+    let mut failed = 0;
+    for pages in 0..MOST {
+        let case = format!("a new database with {pages} pages free");
+        let dir = small.data.join(format!("new-{pages}"));
+        let dir = dir.to_str().unwrap();
+        small.fill(pages);
+        let args = ["create", "--profile", "profile.native", "--data-dir", dir];
+        let answer = checked(Answer::of(finish(world.start(&args))), &args, &case);
+        works(world, &small.stage().bystander, &case);
+        small.make_room();
+        let listed = world.run(&["list", "--data-dir", dir]).json();
+        let entries = std::fs::read_dir(dir).unwrap().flatten();
+        let drafts = entries.filter(|entry| entry.file_name().to_string_lossy().contains(".new"));
+        assert_eq!(drafts.count(), 0, "{case}: what was begun was left");
+        for one in listed.as_array().unwrap() {
+            let id = one["sandbox_id"].as_str().unwrap();
+            assert_eq!(
+                world.run(&["destroy", id, "--data-dir", dir]).json()["state"],
+                "destroyed"
+            );
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+        if answer.code == 0 {
+            assert_eq!(listed.as_array().unwrap().len(), 1, "{case}");
+            println!("a new database and a sandbox need {pages} pages, {failed} failed");
+            assert!(failed >= 20, "only {failed} failed");
+            return;
+        }
+        failed += 1;
+    }
+    panic!("there never was room enough");
+}
+
+/// The machine has started again: what processes share beside the database is gone, and there is no room to make it anew.
+#[test]
+fn a_full_disk_at_the_first_look_after_a_start() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("store_faults: first look", "only root may mount a small file system");
+    }
+    let small = Small::new();
+    let world = &small.stage().world;
+    for pages in 0..12 {
+        let case = format!("the first look with {pages} pages free");
+        // The last to leave takes with it what is beside the database.
+        let connection = Connection::open(database(world)).unwrap();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        drop(connection);
+        assert!(!small.data.join("sandboxer.db-shm").exists());
+        small.fill_as_it_is(pages);
+        let listed = sane(world, &["list"], &case);
+        if listed.code != 0 {
+            assert!(listed.stderr.contains("the disk is full"), "{case}: {listed:?}");
+        }
+        small.make_room();
+        works(world, &small.stage().bystander, &case);
+    }
 }
 
 /// A server on a full disk says so, does not run hot, and does what is due once there is room.
