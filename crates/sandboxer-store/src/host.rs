@@ -11,12 +11,15 @@ use crate::open::Store;
 use crate::record::SandboxRecord;
 
 const HOSTS: &str = "SELECT host.record, host.state, COUNT(reservation.sandbox_id), \
-                     COALESCE(SUM(reservation.slots), 0), COALESCE(SUM(reservation.cpu_milli), 0), \
-                     COALESCE(SUM(reservation.memory_mb), 0), COALESCE(SUM(reservation.disk_mb), 0), host.name AS name \
+                     CAST(COALESCE(SUM(reservation.slots), 0) AS INTEGER), \
+                     CAST(COALESCE(SUM(reservation.cpu_milli), 0) AS INTEGER), \
+                     CAST(COALESCE(SUM(reservation.memory_mb), 0) AS INTEGER), \
+                     CAST(COALESCE(SUM(reservation.disk_mb), 0) AS INTEGER), host.name AS name \
                      FROM host LEFT JOIN reservation ON reservation.host = host.name";
-/// What others hold of a host.
-const HELD: &str = "SELECT COALESCE(SUM(slots), 0), COALESCE(SUM(cpu_milli), 0), COALESCE(SUM(memory_mb), 0), \
-                    COALESCE(SUM(disk_mb), 0) FROM reservation WHERE host = $1 AND sandbox_id <> $2";
+/// What others hold of a host. A damaged figure makes the sum a fraction, and is worth nothing.
+const HELD: &str = "SELECT CAST(COALESCE(SUM(slots), 0) AS INTEGER), CAST(COALESCE(SUM(cpu_milli), 0) AS INTEGER), \
+                    CAST(COALESCE(SUM(memory_mb), 0) AS INTEGER), CAST(COALESCE(SUM(disk_mb), 0) AS INTEGER) \
+                    FROM reservation WHERE host = $1 AND sandbox_id <> $2";
 
 /// Why nothing was written.
 pub(crate) enum Refused {
@@ -167,7 +170,12 @@ impl Store {
             let id = id
                 .parse()
                 .map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))?;
-            let share = read_share(row, 2).map_err(|error| self.classify(&error))?;
+            let share = Share {
+                slots: self.unsigned(row, "slots")?,
+                cpu_milli: self.unsigned(row, "cpu_milli")?,
+                memory_mb: self.unsigned(row, "memory_mb")?,
+                disk_mb: self.unsigned(row, "disk_mb")?,
+            };
             let host = self.text(row, "host")?;
             Ok((id, Reservation { host, share }))
         })
