@@ -274,9 +274,14 @@ fn migrate(sqlite: &mut rusqlite::Connection) -> rusqlite::Result<()> {
 /// Makes the whole database beside its place and links it there in one step, so that of many processes that come first
 /// at once exactly one wins and none sees a half-made file.
 fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), StoreError> {
-    let unavailable = |why: std::io::Error| StoreError::Unavailable {
-        path: path.display().to_string(),
-        why: reason(&why),
+    let unavailable = |why: std::io::Error| match why.kind() {
+        std::io::ErrorKind::StorageFull => StoreError::Full {
+            path: path.display().to_string(),
+        },
+        _ => StoreError::Unavailable {
+            path: path.display().to_string(),
+            why: reason(&why),
+        },
     };
     {
         use std::os::unix::fs::DirBuilderExt as _;
@@ -352,7 +357,6 @@ fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
-        ErrorKind::StorageFull => "the disk is full".to_owned(),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "its directory is not a directory".to_owned(),
         _ => error.to_string(),
     }

@@ -183,7 +183,6 @@ fn a_damaged_row_of_what_was_left_undone_stops_no_recovery() {
     for (table, column) in [
         ("sandbox", "record"),
         ("sandbox", "state"),
-        ("frozen", "record"),
         ("operation", "params"),
         ("operation", "kind"),
         ("operation", "id"),
@@ -200,11 +199,7 @@ fn a_damaged_row_of_what_was_left_undone_stops_no_recovery() {
             assert_eq!(killed.code, -9, "{killed:?}");
             left.push(id);
             if left.len() == 1 {
-                let key = if table == "operation" || table == "frozen" {
-                    "sandbox_id"
-                } else {
-                    "id"
-                };
+                let key = if table == "operation" { "sandbox_id" } else { "id" };
                 let open_only = if table == "operation" { "AND is_open = 1" } else { "" };
                 keep(&world);
                 let sql = format!(

@@ -127,7 +127,11 @@ impl Engine {
                     "forget it: it only says who looked last".to_owned(),
                     Fix::ForgetTurn(row.clone()),
                 ),
-                "sandbox" | "frozen" | "operation" | "operation_step" => (
+                "frozen" => (
+                    format!("restore {path} from a backup; until then it can be destroyed and not made again"),
+                    Fix::None,
+                ),
+                "sandbox" | "operation" | "operation_step" => (
                     format!(
                         "restore {path} from a backup; until then no command changes this sandbox, and its guard ends it \
                          in time"

@@ -259,6 +259,41 @@ fn a_thing_without_a_record_or_with_a_damaged_one_is_left_to_a_person() {
 }
 
 #[test]
+fn what_cannot_be_made_again_can_still_be_removed() {
+    block_on(async {
+        let lab = Lab::unguarded();
+        let (destroyed, expired, lost) = (
+            lab.make("profile.fake").await,
+            lab.make("profile.fake").await,
+            lab.make("profile.fake").await,
+        );
+        sql(&lab, "UPDATE frozen SET record = '{'");
+        let process = lab.start().await;
+        let engine = &process.engine;
+        engine.destroy(destroyed.as_str(), &Silent).await.unwrap();
+        lab.world.vanish(&lost, Ended::Killed);
+        let report = engine.fix_drift(&Silent).await.unwrap();
+        assert_eq!(report.drifts[0].class, DriftClass::ZombieRecord);
+        assert_eq!(report.drifts[0].result, DriftResult::Fixed, "{report:?}");
+        lab.clock.advance(Duration::from_secs(3601));
+        engine.recover(&Silent).await.unwrap();
+        for (id, state) in [
+            (&destroyed, State::Destroyed),
+            (&expired, State::Destroyed),
+            (&lost, State::Failed),
+        ] {
+            assert_eq!(lab.stored(&process, id).await.state, state);
+            assert!(lab.world.of(id).is_empty());
+        }
+        let again = engine
+            .recreate(lost.as_str(), &Silent, &sandboxer_engine::Cancel::new())
+            .await;
+        assert!(again.unwrap_err().message.contains("table `frozen`"));
+        lab.expect_sound(&process, "removed").await;
+    });
+}
+
+#[test]
 fn sixteen_damaged_sandboxes_past_their_time_do_not_keep_the_others() {
     block_on(async {
         let lab = Lab::unguarded();
@@ -267,10 +302,7 @@ fn sixteen_damaged_sandboxes_past_their_time_do_not_keep_the_others() {
             ids.push(lab.make("profile.fake").await);
         }
         for id in &ids[..35] {
-            sql(
-                &lab,
-                &format!("UPDATE frozen SET record = '{{' WHERE sandbox_id = '{id}'"),
-            );
+            sql(&lab, &format!("UPDATE sandbox SET record = '{{' WHERE id = '{id}'"));
         }
         lab.clock.advance(Duration::from_secs(3601));
         let process = lab.start().await;
@@ -283,6 +315,7 @@ fn sixteen_damaged_sandboxes_past_their_time_do_not_keep_the_others() {
         // A command does the same.
         let recovered = process.engine.recover(&Silent).await.unwrap();
         assert_eq!(recovered.expired, []);
-        assert_eq!(process.engine.list(&Default::default()).await.unwrap().len(), 35);
+        assert_eq!(process.engine.list(&Default::default()).await.unwrap().len(), 0);
+        assert_eq!(process.engine.noticed_damage().len(), 35);
     });
 }
