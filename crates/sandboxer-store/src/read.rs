@@ -360,8 +360,12 @@ impl Store {
     }
 
     pub(crate) fn column<T: FromSql>(&self, row: &Row<'_>, column: &str) -> Result<T, StoreError> {
-        row.get(column)
-            .map_err(|error| self.corrupt(format!("column {column}: {error}")))
+        row.get(column).map_err(|error| match error {
+            rusqlite::Error::InvalidColumnType(_, _, kind) => {
+                self.corrupt(format!("column {column}: {kind} does not belong there"))
+            }
+            error => self.corrupt(format!("column {column}: {error}")),
+        })
     }
 
     pub(crate) fn time(&self, row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {
