@@ -96,7 +96,7 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::ReapStale(args) => wait_for(context, verb::reap_stale::reap_stale(context, args)),
         Verb::Serve(args) => wait_for(context, verb::serve::serve(context, &args)),
         Verb::Status(args) => wait_for(context, verb::status::status(context, args.check)),
-        Verb::Doctor => verb::doctor::doctor(context),
+        Verb::Doctor(args) => wait_for(context, verb::doctor::doctor(context, args.fix)),
     }
 }
 
@@ -117,6 +117,7 @@ fn wait_for(context: &Context, work: impl Future<Output = Result<u8, UserError>>
     let outcome = runtime.block_on(async {
         let outcome = work.await;
         context.deliver().await;
+        context.tell_of_damage(outcome.as_ref().err());
         outcome
     });
     // The process ends right after this: threads that still wait inside the runtime must not be waited for.

@@ -303,6 +303,19 @@ impl Context {
         self.timings.note("tell others what happened", from, self.elapsed());
     }
 
+    /// Tells of damaged rows that were left out, unless the error of the command does.
+    pub(crate) fn tell_of_damage(&self, error: Option<&UserError>) {
+        let Some(engine) = self.engine.get() else { return };
+        for damage in engine.noticed_damage() {
+            if error.is_none_or(|error| !error.message.contains(&damage)) {
+                self.note(&format!(
+                    "{} {damage}; it was left out, see `sandboxer doctor`",
+                    self.error_paint.warn("warning:")
+                ));
+            }
+        }
+    }
+
     fn tell(&self, recovered: &Recovered) {
         let Recovered {
             finished,

@@ -1,5 +1,6 @@
 //! What callers of the engine pass in and get back. The CLI and every server speak these.
 
+mod drift;
 mod hosts;
 mod sinks;
 mod status;
@@ -28,6 +29,7 @@ pub use sinks::{
     AddWebhook, AddedWebhook, DeliverLimits, Delivered, Hurry, ListedEvent, Redelivered, TestedWebhook, Waiting,
 };
 
+pub use drift::{Drift, DriftClass, DriftReport, DriftResult, Remedy};
 pub use hosts::{AddHost, HostInspection, ReapAction, ReapReport, ReapResult, Sight, StaleReport};
 pub use status::{Action, Did, HostBrief, HostLoss, ReconcilerStatus, RunReport, Status, StuckOperation};
 

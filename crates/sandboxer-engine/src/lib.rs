@@ -9,6 +9,7 @@
 //! | `route` | which backend, and why the others lost |
 //! | `host` | registered hosts, looking at them, what is left over there |
 //! | `reconcile` | recovery of what dead processes left, comparison with the world |
+//! | `drift` | where what is stored and what is true differ, and what to do about it |
 //! | `lifetime` | what time it is for a sandbox, whatever the calendar says |
 //! | `sink` | where events are sent: what is said there, and who may be told |
 //! | `query` | reading: get, list, wait, explain, labels, events |
@@ -20,6 +21,7 @@
 pub mod api;
 pub mod cancel;
 pub mod catalog;
+mod drift;
 mod engine;
 mod error;
 pub mod faults;

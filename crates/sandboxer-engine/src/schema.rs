@@ -6,8 +6,8 @@ use sandboxer_model::schema::of;
 use sandboxer_model::sink::SinkStatus;
 
 use crate::api::{
-    AddedWebhook, Created, Destroyed, ExpireAction, Explanation, HostInspection, HostLoss, ListedEvent, Plan,
-    ReapReport, Redelivered, StaleReport, Status, TestedWebhook,
+    AddedWebhook, Created, Destroyed, DriftReport, ExpireAction, Explanation, HostInspection, HostLoss, ListedEvent,
+    Plan, ReapReport, Redelivered, StaleReport, Status, TestedWebhook,
 };
 use crate::catalog::Listed;
 
@@ -17,6 +17,7 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("added-webhook.schema.json", of::<AddedWebhook>()),
         ("created.schema.json", of::<Created>()),
         ("destroyed.schema.json", of::<Destroyed>()),
+        ("drift-report.schema.json", of::<DriftReport>()),
         ("expire-action.schema.json", of::<ExpireAction>()),
         ("explanation.schema.json", of::<Explanation>()),
         ("host-inspection.schema.json", of::<HostInspection>()),

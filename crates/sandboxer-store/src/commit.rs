@@ -412,7 +412,7 @@ fn write_meter(transaction: &Transaction<'_>, sandbox: &SandboxId, meter: &Meter
 }
 
 /// The deadline as a work list sees it: only sandboxes that can still expire have one.
-fn deadline(record: &SandboxRecord) -> Option<i64> {
+pub(crate) fn deadline(record: &SandboxRecord) -> Option<i64> {
     let sandbox = &record.sandbox;
     sandbox
         .state

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::damage;
 use crate::error::StoreError;
 use crate::open::Store;
 
@@ -26,8 +27,8 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        let pairs = |sql: &str| {
-            let pairs = self.rows(sql, (), |row| {
+        let pairs = |table, sql: &str| {
+            let pairs = self.readable(table, sql, (), |row| {
                 let count = u64::try_from(self.number(row, "n")?).unwrap_or(0);
                 Ok((self.text(row, "name")?, count))
             })?;
@@ -36,13 +37,21 @@ impl Store {
         let undelivered = self.one("SELECT COUNT(*) AS n FROM event WHERE delivered = 0", (), |row| {
             self.number(row, "n")
         })?;
-        let deadline = "SELECT deadline FROM sandbox WHERE state <> 'destroyed' AND deadline IS NOT NULL \
+        let deadline = "SELECT id, deadline FROM sandbox WHERE state <> 'destroyed' AND typeof(deadline) = 'integer' \
                         ORDER BY deadline LIMIT 1";
         Ok(Counts {
-            sandboxes: pairs("SELECT state AS name, COUNT(*) AS n FROM sandbox GROUP BY state")?,
-            operations: pairs("SELECT status AS name, COUNT(*) AS n FROM operation WHERE is_open = 1 GROUP BY status")?,
+            sandboxes: pairs(
+                &damage::SANDBOXES,
+                "SELECT MIN(id) AS id, state AS name, COUNT(*) AS n FROM sandbox GROUP BY state",
+            )?,
+            operations: pairs(
+                &damage::OPERATIONS,
+                "SELECT MIN(id) AS id, status AS name, COUNT(*) AS n FROM operation WHERE is_open = 1 GROUP BY status",
+            )?,
             undelivered_events: u64::try_from(undelivered.unwrap_or(0)).unwrap_or(0),
-            next_deadline: self.one(deadline, (), |row| self.time(row, "deadline"))?,
+            next_deadline: self
+                .readable(&damage::SANDBOXES, deadline, (), |row| self.time(row, "deadline"))?
+                .pop(),
         })
     }
 }

@@ -4,12 +4,28 @@ use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 
+use crate::damage::Damage;
+
 /// What can go wrong with the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The directory or file cannot be used.
     #[error("cannot use the database {path}: {why}")]
     Unavailable {
+        /// Which file.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// There is no room for what was to be written; nothing of it was.
+    #[error("cannot write to the database {path}: the disk is full")]
+    Full {
+        /// Which file.
+        path: String,
+    },
+    /// The disk failed; what was being written may be there or not.
+    #[error("cannot read or write the database {path}: {why}")]
+    Failed {
         /// Which file.
         path: String,
         /// Why.
@@ -23,13 +39,21 @@ pub enum StoreError {
         /// How long it was waited for.
         seconds: u64,
     },
-    /// The file is damaged, or a row cannot be understood.
+    /// The file is damaged.
     #[error("the database {path} is damaged: {why}")]
     Corrupt {
         /// Which file.
         path: String,
         /// What was found.
         why: String,
+    },
+    /// One row cannot be understood; the rest of the file can.
+    #[error("the database {path} is damaged at {damage}")]
+    Damaged {
+        /// Which file.
+        path: String,
+        /// Which row.
+        damage: Damage,
     },
     /// The file was written by another program or a newer release.
     #[error("the database {path} is not one this release can use: {why}")]
@@ -113,12 +137,22 @@ impl From<StoreError> for UserError {
         match error {
             StoreError::Unavailable { .. } => UserError::new(ErrorCode::StoreUnavailable, message)
                 .hint("choose a directory you can write to with --data-dir or SANDBOXER_DATA_DIR"),
+            StoreError::Full { .. } => UserError::new(ErrorCode::StoreUnavailable, message)
+                .hint("make room there and run any command: it finishes or undoes what was begun"),
+            StoreError::Failed { .. } => UserError::new(ErrorCode::StoreUnavailable, message).hint(
+                "see what the kernel says of the disk with `dmesg`; once it works again, any command finishes or undoes \
+                 what was begun",
+            ),
             StoreError::Locked { .. } => UserError::new(ErrorCode::StoreUnavailable, message)
                 .hint("try again; if it stays locked, look for a stopped sandboxer process"),
             StoreError::Corrupt { path, .. } => UserError::new(ErrorCode::StoreCorrupt, message).hint(format!(
                 "restore it from a backup, or move it away to start afresh: mv {path} {path}.damaged (sandboxes it knew \
                  end at their deadlines)"
             )),
+            StoreError::Damaged { .. } => UserError::new(ErrorCode::StoreCorrupt, message).hint(
+                "restore the file from a backup; other sandboxes are not concerned, and `sandboxer doctor` lists every \
+                 damaged row",
+            ),
             StoreError::Foreign { newer: true, .. } => UserError::new(ErrorCode::StoreForeign, message)
                 .hint("use the newer release, or another directory with --data-dir"),
             StoreError::Foreign { newer: false, .. } => UserError::new(ErrorCode::StoreForeign, message)

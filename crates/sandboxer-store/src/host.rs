@@ -5,17 +5,21 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::registry::{Capacity, Host, HostState, HostStatus, Reservation, Share};
 
 use crate::commit::{Durability, signed};
+use crate::damage;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::record::SandboxRecord;
 
 const HOSTS: &str = "SELECT host.record, host.state, COUNT(reservation.sandbox_id), \
-                     COALESCE(SUM(reservation.slots), 0), COALESCE(SUM(reservation.cpu_milli), 0), \
-                     COALESCE(SUM(reservation.memory_mb), 0), COALESCE(SUM(reservation.disk_mb), 0) \
+                     CAST(COALESCE(SUM(reservation.slots), 0) AS INTEGER), \
+                     CAST(COALESCE(SUM(reservation.cpu_milli), 0) AS INTEGER), \
+                     CAST(COALESCE(SUM(reservation.memory_mb), 0) AS INTEGER), \
+                     CAST(COALESCE(SUM(reservation.disk_mb), 0) AS INTEGER), host.name AS name \
                      FROM host LEFT JOIN reservation ON reservation.host = host.name";
-/// What others hold of a host.
-const HELD: &str = "SELECT COALESCE(SUM(slots), 0), COALESCE(SUM(cpu_milli), 0), COALESCE(SUM(memory_mb), 0), \
-                    COALESCE(SUM(disk_mb), 0) FROM reservation WHERE host = $1 AND sandbox_id <> $2";
+/// What others hold of a host. A damaged figure makes the sum a fraction, and is worth nothing.
+const HELD: &str = "SELECT CAST(COALESCE(SUM(slots), 0) AS INTEGER), CAST(COALESCE(SUM(cpu_milli), 0) AS INTEGER), \
+                    CAST(COALESCE(SUM(memory_mb), 0) AS INTEGER), CAST(COALESCE(SUM(disk_mb), 0) AS INTEGER) \
+                    FROM reservation WHERE host = $1 AND sandbox_id <> $2";
 
 /// Why nothing was written.
 pub(crate) enum Refused {
@@ -37,8 +41,7 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn hosts(&self) -> Result<Vec<HostStatus>, StoreError> {
-        let sql = format!("{HOSTS} GROUP BY host.name ORDER BY host.name");
-        self.rows(&sql, (), |row| self.read_host(row))
+        self.readable(&damage::HOSTS, &self.every_host(), (), |row| self.read_host(row))
     }
 
     /// The registered host of this name.
@@ -47,7 +50,7 @@ impl Store {
     /// `NotFound`, and those of the file.
     pub async fn host(&self, name: &str) -> Result<HostStatus, StoreError> {
         let sql = format!("{HOSTS} WHERE host.name = $1 GROUP BY host.name");
-        let found = self.one(&sql, [name], |row| self.read_host(row))?;
+        let found = self.one_of(&damage::HOSTS, &sql, [name], |row| self.read_host(row))?;
         found.ok_or_else(|| StoreError::NotFound {
             what: "host",
             name: name.to_owned(),
@@ -162,19 +165,47 @@ impl Store {
     pub async fn reservations(&self) -> Result<Vec<(SandboxId, Reservation)>, StoreError> {
         let sql =
             "SELECT host, sandbox_id, slots, cpu_milli, memory_mb, disk_mb FROM reservation ORDER BY host, sandbox_id";
-        self.rows(sql, (), |row| {
+        self.readable(&damage::RESERVATIONS, sql, (), |row| {
             let id = self.text(row, "sandbox_id")?;
             let id = id
                 .parse()
                 .map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))?;
-            let share = read_share(row, 2).map_err(|error| self.classify(&error))?;
+            let share = Share {
+                slots: self.unsigned(row, "slots")?,
+                cpu_milli: self.unsigned(row, "cpu_milli")?,
+                memory_mb: self.unsigned(row, "memory_mb")?,
+                disk_mb: self.unsigned(row, "disk_mb")?,
+            };
             let host = self.text(row, "host")?;
             Ok((id, Reservation { host, share }))
         })
     }
 
-    fn read_host(&self, row: &Row<'_>) -> Result<HostStatus, StoreError> {
+    /// Gives back what is held for a sandbox that is over or that there is no record of. `false`: nothing was.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn release_stray(&self, id: &SandboxId) -> Result<bool, StoreError> {
+        self.change_hosts(|transaction| {
+            let rows = transaction.execute(
+                "DELETE FROM reservation WHERE sandbox_id = $1 \
+                 AND NOT EXISTS (SELECT 1 FROM sandbox WHERE id = $1 AND state NOT IN ('destroyed', 'failed')) \
+                 AND NOT EXISTS (SELECT 1 FROM operation WHERE sandbox_id = $1 AND is_open = 1)",
+                [id.as_str()],
+            );
+            Ok(rows.map_err(|error| self.classify(&error))? > 0)
+        })
+    }
+
+    pub(crate) fn every_host(&self) -> String {
+        format!("{HOSTS} GROUP BY host.name ORDER BY host.name")
+    }
+
+    pub(crate) fn read_host(&self, row: &Row<'_>) -> Result<HostStatus, StoreError> {
         let mut host: Host = self.parse(&self.text(row, "record")?)?;
+        if self.text(row, "name")? != host.name {
+            return Err(self.corrupt(format!("its record is of `{}`", host.name)));
+        }
         let state = self.text(row, "state")?;
         host.state = HostState::from_name(&state).ok_or_else(|| self.corrupt(format!("`{state}` is no host state")))?;
         let wrong = |error: rusqlite::Error| self.classify(&error);

@@ -6,6 +6,7 @@
 //! | `schema` | its tables |
 //! | `record` | what is stored |
 //! | `commit` | the one way to change it: one transaction, fenced |
+//! | `due` | what waits for a process to take it up |
 //! | `read` | the ways to ask it |
 //! | `host` | registered hosts, and what sandboxes hold of them |
 //! | `sink` | where events are sent, and how each of these places does |
@@ -13,12 +14,17 @@
 //! | `transact` | one transaction about anything but a sandbox |
 //! | `reconcile` | whose turn it is to look, what each look came to, what was seen once |
 //! | `count` | figures over all records |
+//! | `examine` | every row of every table, read |
+//! | `damage` | rows that cannot be understood |
 //! | `fault` | where tests make writes fail |
 //! | `error` | what can go wrong |
 
 mod commit;
 mod count;
+mod damage;
+mod due;
 mod error;
+mod examine;
 mod fault;
 mod host;
 mod open;
@@ -32,11 +38,13 @@ mod transact;
 
 pub use commit::{Change, Durability, KeyChange, KeyRecord};
 pub use count::Counts;
+pub use damage::Damage;
+pub use due::Due;
 pub use error::StoreError;
 pub use fault::WriteFaults;
 pub use open::Store;
 pub use outbox::{Advance, Claim, Hold, Setback, Undelivered};
-pub use read::{Due, SandboxFilter};
+pub use read::SandboxFilter;
 pub use reconcile::{Sighting, Turn, TurnLease};
 pub use record::{
     Facts, Frozen, MeterRow, NewEvent, OperationRecord, Reading, SandboxRecord, StepPhase, StepRecord, StepStatus,

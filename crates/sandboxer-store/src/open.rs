@@ -10,6 +10,7 @@ use sandboxer_extension::port::{Clock, IdSource};
 use sandboxer_model::id::InstallationId;
 
 use crate::commit::Durability;
+use crate::damage::Noticed;
 use crate::error::StoreError;
 use crate::fault::WriteFaults;
 use crate::schema;
@@ -36,6 +37,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     installation_id: InstallationId,
     path: String,
+    noticed: Noticed,
 }
 
 /// The connection and what it was left with.
@@ -128,6 +130,7 @@ impl Store {
                 clock,
                 installation_id,
                 path,
+                noticed: Noticed::default(),
             }),
             faults: None,
         }
@@ -148,6 +151,10 @@ impl Store {
     /// The file, for messages.
     pub fn path(&self) -> &str {
         &self.inner.path
+    }
+
+    pub(crate) fn noticed(&self) -> &Noticed {
+        &self.inner.noticed
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -267,9 +274,14 @@ fn migrate(sqlite: &mut rusqlite::Connection) -> rusqlite::Result<()> {
 /// Makes the whole database beside its place and links it there in one step, so that of many processes that come first
 /// at once exactly one wins and none sees a half-made file.
 fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), StoreError> {
-    let unavailable = |why: std::io::Error| StoreError::Unavailable {
-        path: path.display().to_string(),
-        why: reason(&why),
+    let unavailable = |why: std::io::Error| match why.kind() {
+        std::io::ErrorKind::StorageFull => StoreError::Full {
+            path: path.display().to_string(),
+        },
+        _ => StoreError::Unavailable {
+            path: path.display().to_string(),
+            why: reason(&why),
+        },
     };
     {
         use std::os::unix::fs::DirBuilderExt as _;
@@ -287,7 +299,8 @@ fn create(data_dir: &Path, path: &Path, ids: &dyn IdSource) -> Result<(), StoreE
         let sqlite = open_file(&draft.0, FLAGS | OpenFlags::SQLITE_OPEN_CREATE)?;
         sqlite.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
         lay_tables(&sqlite, &id)?;
-        // Closing folds the log into the file: what is linked is complete.
+        // What is linked is complete. Closing would fold the log into the file too, and not say when it cannot.
+        sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
         sqlite.close().map_err(|(_, error)| error)
     })();
     made.map_err(|error| classify(&error, &path.display().to_string()))?;
@@ -344,7 +357,6 @@ fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
-        ErrorKind::StorageFull => "the disk is full".to_owned(),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "its directory is not a directory".to_owned(),
         _ => error.to_string(),
     }
@@ -356,6 +368,8 @@ mod code {
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
     pub(super) const READONLY: i32 = 8;
+    pub(super) const IOERR: i32 = 10;
+    pub(super) const IOERR_SHMSIZE: i32 = IOERR | (19 << 8);
     pub(super) const CORRUPT: i32 = 11;
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
@@ -395,7 +409,13 @@ fn classify(error: &rusqlite::Error, path: &str) -> StoreError {
             path,
             why: "the file is not a database".to_owned(),
         },
-        code::FULL => unavailable(path, "the disk is full"),
+        // Without room for the pages that processes share, SQLite says that these cannot be made.
+        code::FULL => StoreError::Full { path },
+        code::IOERR if code == code::IOERR_SHMSIZE => StoreError::Full { path },
+        code::IOERR => StoreError::Failed {
+            path,
+            why: message.to_owned(),
+        },
         code::READONLY | code::PERM => unavailable(path, "it cannot be written"),
         code::CANTOPEN => unavailable(path, "it cannot be opened"),
         // A file that says it is ours but lacks a table or column is damaged.

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, params};
+use rusqlite::{Row, Transaction, params};
 use sandboxer_model::event::Event;
 use sandboxer_model::id::SandboxId;
 
 use crate::commit::{Durability, signed};
+use crate::damage;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::sink::{FAR, is_there, micros, no_such_sink};
@@ -117,7 +118,8 @@ fn spread(store: &Store, transaction: &Transaction<'_>) -> Result<bool, StoreErr
             "INSERT INTO delivery (sink_id, sandbox_id, delivered, target, due_at, lease_owner, attempts) \
              SELECT sink.id, fresh.sandbox_id, fresh.since - 1, \
              (SELECT MAX(seq) FROM event WHERE event.sandbox_id = fresh.sandbox_id), $1, '', 0 \
-             FROM (SELECT sandbox_id, since FROM outbox ORDER BY sandbox_id LIMIT $2) AS fresh, sink WHERE 1 = 1 \
+             FROM (SELECT sandbox_id, since FROM outbox ORDER BY sandbox_id LIMIT $2) AS fresh, sink \
+             WHERE typeof(fresh.since) = 'integer' AND EXISTS (SELECT 1 FROM event WHERE event.sandbox_id = fresh.sandbox_id) \
              ON CONFLICT (sink_id, sandbox_id) DO UPDATE SET target = excluded.target",
             params![now, SPREAD],
         )
@@ -163,7 +165,7 @@ impl Store {
                 .map_err(wrong)?;
             let mut due = transaction
                 .prepare_cached(
-                    "SELECT sandbox_id, delivered, target, attempts, failed_since, lease_owner, due_at FROM delivery \
+                    "SELECT sink_id, sandbox_id, delivered, target, attempts, failed_since, lease_owner, due_at FROM delivery \
                      WHERE sink_id = $1 AND due_at <= $2 AND (due_at <= $3 OR lease_owner <> '') \
                      ORDER BY due_at LIMIT $4",
                 )
@@ -179,22 +181,15 @@ impl Store {
                 .query(params![sink, until, now, most.saturating_mul(2)])
                 .map_err(wrong)?;
             while let Some(row) = rows.next().map_err(wrong)? {
-                let owner = self.text(row, "lease_owner")?;
-                let is_held = !owner.is_empty() && self.number(row, "due_at")? > now;
-                if claims.len() == most as usize || (is_held && !is_gone(&owner)) {
+                let read = self.read_claim(row, sink, me);
+                // A damaged row keeps nobody else's events.
+                let Some((owner, due_at, claim)) = self.unless_damaged(&damage::DELIVERIES, row, read)? else {
                     continue;
+                };
+                let is_held = !owner.is_empty() && due_at > now;
+                if claims.len() < most as usize && (!is_held || is_gone(&owner)) {
+                    claims.push(claim);
                 }
-                let number = |column| self.number(row, column).map(|n| u64::try_from(n).unwrap_or(0));
-                let failed_since: Option<i64> = self.column(row, "failed_since")?;
-                claims.push(Claim {
-                    sink_id: sink.to_owned(),
-                    sandbox_id: self.sandbox_id(&self.text(row, "sandbox_id")?)?,
-                    delivered: number("delivered")?,
-                    target: number("target")?,
-                    attempts: u32::try_from(number("attempts")?).unwrap_or(u32::MAX),
-                    failed_since: failed_since.and_then(|at| Timestamp::from_microsecond(at).ok()),
-                    owner: me.to_owned(),
-                });
             }
             drop(rows);
             for claim in &claims {
@@ -210,15 +205,15 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn next_events(&self, claim: &Claim, most: u32) -> Result<Vec<Event>, StoreError> {
-        let sql =
-            "SELECT seq, record FROM event WHERE sandbox_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4";
+        let sql = "SELECT sandbox_id, seq, record FROM event WHERE sandbox_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq \
+             LIMIT $4";
         let range = params![
             claim.sandbox_id.as_str(),
             signed(claim.delivered),
             signed(claim.target),
             most
         ];
-        self.rows(sql, range, |row| self.read_event(row))
+        self.all_of(&damage::EVENTS, sql, range, |row| self.read_event(row))
     }
 
     /// Everything up to `seq` was sent. The row goes once there is nothing more to send.
@@ -350,18 +345,38 @@ impl Store {
                    WHERE $1 IS NULL OR sandbox_id = $1 \
                    UNION ALL SELECT id, sandbox_id, since - 1, 0, NULL FROM outbox, sink WHERE ($1 IS NULL OR sandbox_id = $1) \
                    AND NOT EXISTS (SELECT 1 FROM delivery WHERE sink_id = sink.id AND sandbox_id = outbox.sandbox_id)";
-        self.rows(sql, params![sandbox.map(SandboxId::as_str)], |row| {
-            Ok(Undelivered {
-                sink_id: self.text(row, "sink_id")?,
-                sandbox_id: self.sandbox_id(&self.text(row, "sandbox_id")?)?,
-                delivered: u64::try_from(self.number(row, "delivered")?).unwrap_or(0),
-                dead: self.number(row, "dead")? != 0,
-                error: self.optional(row, "error")?,
-            })
-        })
+        self.readable(
+            &damage::DELIVERIES,
+            sql,
+            params![sandbox.map(SandboxId::as_str)],
+            |row| {
+                Ok(Undelivered {
+                    sink_id: self.text(row, "sink_id")?,
+                    sandbox_id: self.sandbox_id(&self.text(row, "sandbox_id")?)?,
+                    delivered: u64::try_from(self.number(row, "delivered")?).unwrap_or(0),
+                    dead: self.number(row, "dead")? != 0,
+                    error: self.optional(row, "error")?,
+                })
+            },
+        )
     }
 
-    fn sandbox_id(&self, text: &str) -> Result<SandboxId, StoreError> {
+    /// Who holds a row and until when, and the claim on it once `me` has it.
+    pub(crate) fn read_claim(&self, row: &Row<'_>, sink: &str, me: &str) -> Result<(String, i64, Claim), StoreError> {
+        let failed_since: Option<i64> = self.column(row, "failed_since")?;
+        let claim = Claim {
+            sink_id: sink.to_owned(),
+            sandbox_id: self.sandbox_id(&self.text(row, "sandbox_id")?)?,
+            delivered: self.unsigned(row, "delivered")?,
+            target: self.unsigned(row, "target")?,
+            attempts: u32::try_from(self.number(row, "attempts")?).unwrap_or(u32::MAX),
+            failed_since: failed_since.and_then(|at| Timestamp::from_microsecond(at).ok()),
+            owner: me.to_owned(),
+        };
+        Ok((self.text(row, "lease_owner")?, self.number(row, "due_at")?, claim))
+    }
+
+    pub(crate) fn sandbox_id(&self, text: &str) -> Result<SandboxId, StoreError> {
         text.parse()
             .map_err(|_| self.corrupt(format!("`{text}` is no sandbox id")))
     }

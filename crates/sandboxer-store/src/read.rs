@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{Params, Row, params, params_from_iter};
-use sandboxer_extension::port::Uptime;
 use sandboxer_model::event::Event;
 use sandboxer_model::id::{OperationId, SandboxId};
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::operation::{Epoch, OperationKind, OperationStatus};
 use serde::de::DeserializeOwned;
 
+use crate::damage;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::record::{Frozen, MeterRow, OperationRecord, SandboxRecord, StepPhase, StepRecord, StepStatus, Stored};
@@ -18,8 +18,8 @@ use crate::record::{Frozen, MeterRow, OperationRecord, SandboxRecord, StepPhase,
 const PREFIX_LEN: usize = 3;
 /// Matches an ambiguous prefix is answered with at most.
 const MATCHES: u32 = 5;
-const SANDBOX: &str = "SELECT record, epoch, revision, state FROM sandbox";
-const OPERATION: &str = "SELECT id, kind, sandbox_id, params, status, step, lease_owner, lease_until, epoch, \
+pub(crate) const SANDBOX: &str = "SELECT id, record, epoch, revision, state FROM sandbox";
+pub(crate) const OPERATION: &str = "SELECT id, kind, sandbox_id, params, status, step, lease_owner, lease_until, epoch, \
                          created_at, error FROM operation";
 
 /// Which sandboxes to list.
@@ -35,22 +35,6 @@ pub struct SandboxFilter {
     pub project: Option<String>,
 }
 
-/// Something that waits for a process to take it up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Due {
-    /// An operation that another process holds or held, or that nobody holds and whose time has come.
-    Operation {
-        /// Which.
-        operation_id: OperationId,
-        /// Who holds it; empty: nobody.
-        lease_owner: String,
-        /// Until when an owner that cannot be asked is believed.
-        lease_until: Timestamp,
-    },
-    /// A sandbox whose deadline passed.
-    Deadline(SandboxId),
-}
-
 impl Store {
     /// The sandbox of this id.
     ///
@@ -58,7 +42,7 @@ impl Store {
     /// `NotFound`, and those of the file.
     pub async fn sandbox(&self, id: &SandboxId) -> Result<SandboxRecord, StoreError> {
         let sql = format!("{SANDBOX} WHERE id = $1");
-        let found = self.one(&sql, [id.as_str()], |row| self.read_sandbox(row))?;
+        let found = self.one_of(&damage::SANDBOXES, &sql, [id.as_str()], |row| self.read_sandbox(row))?;
         found.ok_or_else(|| missing("sandbox", id.as_str()))
     }
 
@@ -81,15 +65,21 @@ impl Store {
         let sql = format!("{SANDBOX} WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3");
         // `{` follows `z`: the first string that no longer starts with the prefix.
         let range = params![format!("sbx-{body}"), format!("sbx-{body}{{"), MATCHES];
-        let mut records = self.rows(&sql, range, |row| self.read_sandbox(row))?;
-        match (records.pop(), records.is_empty()) {
+        let mut found = self.rows(&sql, range, |row| {
+            let read = self.read_sandbox(row);
+            Ok((
+                self.text(row, "id")?,
+                read.map_err(|error| self.in_row(&damage::SANDBOXES, row, error)),
+            ))
+        })?;
+        match (found.pop(), found.is_empty()) {
             (None, _) => Err(missing("sandbox", id_or_prefix)),
-            (Some(record), true) => Ok(record),
+            (Some((_, read)), true) => read,
             (Some(last), false) => {
-                records.push(last);
+                found.push(last);
                 Err(StoreError::Ambiguous {
                     prefix: id_or_prefix.to_owned(),
-                    matches: records.into_iter().map(|record| record.sandbox.sandbox_id).collect(),
+                    matches: found.iter().filter_map(|(id, _)| id.parse().ok()).collect(),
                 })
             }
         }
@@ -101,7 +91,7 @@ impl Store {
     /// Those of the file.
     pub async fn sandbox_of_scope(&self, scope_key: &str) -> Result<Option<SandboxRecord>, StoreError> {
         let sql = format!("{SANDBOX} WHERE scope_key = $1");
-        self.one(&sql, [scope_key], |row| self.read_sandbox(row))
+        self.one_of(&damage::SANDBOXES, &sql, [scope_key], |row| self.read_sandbox(row))
     }
 
     /// Sandboxes, newest first.
@@ -128,7 +118,9 @@ impl Store {
             sql += &format!(" AND project = {}", bind(project));
         }
         sql += " ORDER BY created_at DESC, id DESC";
-        self.rows(&sql, params_from_iter(values), |row| self.read_sandbox(row))
+        self.readable(&damage::SANDBOXES, &sql, params_from_iter(values), |row| {
+            self.read_sandbox(row)
+        })
     }
 
     /// The digest of the request and the sandbox that an idempotency key stands for.
@@ -136,13 +128,12 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn key(&self, key: &str) -> Result<Option<(String, SandboxId)>, StoreError> {
-        let sql = "SELECT digest, sandbox_id FROM idempotency WHERE key = $1";
-        self.one(sql, [key], |row| {
-            let id = self.text(row, "sandbox_id")?;
-            let id = id
-                .parse()
-                .map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))?;
-            Ok((self.text(row, "digest")?, id))
+        let sql = "SELECT key, digest, sandbox_id FROM idempotency WHERE key = $1";
+        self.one_of(&damage::KEYS, sql, [key], |row| {
+            Ok((
+                self.text(row, "digest")?,
+                self.sandbox_id(&self.text(row, "sandbox_id")?)?,
+            ))
         })
     }
 
@@ -151,8 +142,8 @@ impl Store {
     /// # Errors
     /// `NotFound`, and those of the file.
     pub async fn frozen(&self, id: &SandboxId) -> Result<Frozen, StoreError> {
-        let sql = "SELECT record FROM frozen WHERE sandbox_id = $1";
-        let found = self.one(sql, [id.as_str()], |row| self.parse(&self.text(row, "record")?))?;
+        let sql = "SELECT sandbox_id, record FROM frozen WHERE sandbox_id = $1";
+        let found = self.one_of(&damage::FROZEN, sql, [id.as_str()], |row| self.read_frozen(row))?;
         found.ok_or_else(|| missing("sandbox", id.as_str()))
     }
 
@@ -162,7 +153,7 @@ impl Store {
     /// `NotFound`, and those of the file.
     pub async fn operation(&self, id: &OperationId) -> Result<OperationRecord, StoreError> {
         let sql = format!("{OPERATION} WHERE id = $1");
-        let found = self.one(&sql, [id.as_str()], |row| self.read_operation(row))?;
+        let found = self.one_of(&damage::OPERATIONS, &sql, [id.as_str()], |row| self.read_operation(row))?;
         found.ok_or_else(|| missing("operation", id.as_str()))
     }
 
@@ -172,7 +163,9 @@ impl Store {
     /// Those of the file.
     pub async fn operations(&self, sandbox: &SandboxId) -> Result<Vec<OperationRecord>, StoreError> {
         let sql = format!("{OPERATION} WHERE sandbox_id = $1 ORDER BY created_at, id");
-        self.rows(&sql, [sandbox.as_str()], |row| self.read_operation(row))
+        self.all_of(&damage::OPERATIONS, &sql, [sandbox.as_str()], |row| {
+            self.read_operation(row)
+        })
     }
 
     /// The steps of an operation, in order.
@@ -180,9 +173,11 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn steps(&self, operation: &OperationId) -> Result<Vec<StepRecord>, StoreError> {
-        let sql = "SELECT seq, name, phase, attempt, status, output, error, started_at, duration_us \
+        let sql = "SELECT operation_id, seq, name, phase, attempt, status, output, error, started_at, duration_us \
                    FROM operation_step WHERE operation_id = $1 ORDER BY seq";
-        self.rows(sql, [operation.as_str()], |row| self.read_step(operation, row))
+        self.all_of(&damage::STEPS, sql, [operation.as_str()], |row| {
+            self.read_step(operation, row)
+        })
     }
 
     /// What happened: to one sandbox in its order, or to all in order of time.
@@ -193,10 +188,13 @@ impl Store {
         let read = |row: &Row<'_>| self.read_event(row);
         match sandbox {
             Some(id) => {
-                let sql = "SELECT seq, record FROM event WHERE sandbox_id = $1 ORDER BY seq";
-                self.rows(sql, [id.as_str()], read)
+                let sql = "SELECT sandbox_id, seq, record FROM event WHERE sandbox_id = $1 ORDER BY seq";
+                self.all_of(&damage::EVENTS, sql, [id.as_str()], read)
             }
-            None => self.rows("SELECT seq, record FROM event ORDER BY at, sandbox_id, seq", (), read),
+            None => {
+                let sql = "SELECT sandbox_id, seq, record FROM event ORDER BY at, sandbox_id, seq";
+                self.readable(&damage::EVENTS, sql, (), read)
+            }
         }
     }
 
@@ -205,66 +203,9 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn meters(&self, sandbox: &SandboxId) -> Result<Vec<MeterRow>, StoreError> {
-        let sql = "SELECT meter, period, quantity, cost_micros FROM meter WHERE sandbox_id = $1 ORDER BY period, meter";
-        self.rows(sql, [sandbox.as_str()], |row| {
-            Ok(MeterRow {
-                meter: self.text(row, "meter")?,
-                period: u32::try_from(self.number(row, "period")?).unwrap_or(0),
-                quantity: self.number(row, "quantity")?,
-                cost_micros: self.number(row, "cost_micros")?,
-            })
-        })
-    }
-
-    /// What waits for a process to take it up, apart from what `me` is doing itself: one indexed query.
-    ///
-    /// # Errors
-    /// Those of the file.
-    pub async fn due(&self, me: &str, limit: u32) -> Result<Vec<Due>, StoreError> {
-        let now = self.clock().now().as_microsecond();
-        let Uptime { boot, since } = self.clock().uptime();
-        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-        // Nobody waits for two hours: whoever seems to saw a calendar that was set back since.
-        // The calendar decides only where the uptime cannot. (Parameters count by where they stand first.)
-        let sql = "SELECT id, lease_owner, lease_until FROM operation WHERE is_open = 1 AND lease_owner <> $1 \
-                   AND (lease_owner <> '' OR lease_until <= $2 OR lease_until > $2 + 7200000000) UNION ALL \
-                   SELECT id, NULL, deadline FROM sandbox WHERE boot = $3 AND deadline_uptime <= $4 UNION ALL \
-                   SELECT id, NULL, deadline FROM sandbox WHERE state <> 'destroyed' AND deadline <= $2 \
-                   AND boot IS NOT $3 LIMIT $5";
-        self.rows(sql, params![me, now, boot, since, limit], |row| {
-            let id = self.text(row, "id")?;
-            Ok(match self.optional(row, "lease_owner")? {
-                Some(lease_owner) => Due::Operation {
-                    operation_id: id
-                        .parse()
-                        .map_err(|_| self.corrupt(format!("`{id}` is no operation id")))?,
-                    lease_owner,
-                    lease_until: self.time(row, "lease_until")?,
-                },
-                None => Due::Deadline(
-                    id.parse()
-                        .map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))?,
-                ),
-            })
-        })
-    }
-
-    /// Sandboxes whose deadline passed, the longest overdue first: one indexed query. As in [`due`](Store::due), the calendar
-    /// decides only where the uptime cannot.
-    ///
-    /// # Errors
-    /// Those of the file.
-    pub async fn overdue(&self, limit: u32) -> Result<Vec<SandboxId>, StoreError> {
-        let now = self.clock().now().as_microsecond();
-        let Uptime { boot, since } = self.clock().uptime();
-        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-        let sql = "SELECT id, deadline FROM sandbox WHERE boot = $1 AND deadline_uptime <= $2 UNION ALL \
-                   SELECT id, deadline FROM sandbox WHERE state <> 'destroyed' AND deadline <= $3 AND boot IS NOT $1 \
-                   ORDER BY deadline LIMIT $4";
-        self.rows(sql, params![boot, since, now, limit], |row| {
-            let id = self.text(row, "id")?;
-            id.parse().map_err(|_| self.corrupt(format!("`{id}` is no sandbox id")))
-        })
+        let sql = "SELECT sandbox_id, meter, period, quantity, cost_micros FROM meter WHERE sandbox_id = $1 \
+                   ORDER BY period, meter";
+        self.all_of(&damage::METERS, sql, [sandbox.as_str()], |row| self.read_meter(row))
     }
 
     /// Operations that are stuck, oldest first.
@@ -273,7 +214,7 @@ impl Store {
     /// Those of the file.
     pub async fn stuck(&self, limit: u32) -> Result<Vec<OperationRecord>, StoreError> {
         let sql = format!("{OPERATION} WHERE is_open = 1 AND status = 'stuck' ORDER BY created_at, id LIMIT $1");
-        self.rows(&sql, [limit], |row| self.read_operation(row))
+        self.readable(&damage::OPERATIONS, &sql, [limit], |row| self.read_operation(row))
     }
 
     /// The first row, read.
@@ -308,11 +249,19 @@ impl Store {
         Ok(all)
     }
 
-    fn read_sandbox(&self, row: &Row<'_>) -> Result<SandboxRecord, StoreError> {
+    pub(crate) fn read_sandbox(&self, row: &Row<'_>) -> Result<SandboxRecord, StoreError> {
         let mut record: SandboxRecord = self.parse(&self.text(row, "record")?)?;
         let state = self.text(row, "state")?;
         let state = State::from_name(&state).ok_or_else(|| self.corrupt(format!("`{state}` is no state")))?;
-        let epoch = Epoch(u64::try_from(self.number(row, "epoch")?).unwrap_or(0));
+        let epoch = Epoch(self.unsigned(row, "epoch")?);
+        let sandbox = &record.sandbox;
+        // Whoever acts on a row acts on the sandbox its record names.
+        if self.text(row, "id")? != sandbox.sandbox_id.as_str() || state != sandbox.state || epoch != sandbox.epoch {
+            return Err(self.corrupt(format!(
+                "its record is of {}, {}, at epoch {}, and its columns say otherwise",
+                sandbox.sandbox_id, sandbox.state, sandbox.epoch.0
+            )));
+        }
         record.stored = Some(Stored {
             epoch,
             revision: self.number(row, "revision")?,
@@ -322,13 +271,29 @@ impl Store {
         Ok(record)
     }
 
+    pub(crate) fn read_frozen(&self, row: &Row<'_>) -> Result<Frozen, StoreError> {
+        self.parse(&self.text(row, "record")?)
+    }
+
+    pub(crate) fn read_meter(&self, row: &Row<'_>) -> Result<MeterRow, StoreError> {
+        Ok(MeterRow {
+            meter: self.text(row, "meter")?,
+            period: u32::try_from(self.unsigned(row, "period")?).unwrap_or(0),
+            quantity: self.number(row, "quantity")?,
+            cost_micros: self.number(row, "cost_micros")?,
+        })
+    }
+
     pub(crate) fn read_event(&self, row: &Row<'_>) -> Result<Event, StoreError> {
         let mut event: Event = self.parse(&self.text(row, "record")?)?;
-        event.seq = u64::try_from(self.number(row, "seq")?).unwrap_or(0);
+        event.seq = self.unsigned(row, "seq")?;
+        if self.text(row, "sandbox_id")? != event.sandbox_id.as_str() {
+            return Err(self.corrupt(format!("its record is of {}", event.sandbox_id)));
+        }
         Ok(event)
     }
 
-    fn read_operation(&self, row: &Row<'_>) -> Result<OperationRecord, StoreError> {
+    pub(crate) fn read_operation(&self, row: &Row<'_>) -> Result<OperationRecord, StoreError> {
         let (id, sandbox) = (self.text(row, "id")?, self.text(row, "sandbox_id")?);
         let (kind, status) = (self.text(row, "kind")?, self.text(row, "status")?);
         let wrong = |what: &str, text: &str| self.corrupt(format!("`{text}` is no {what}"));
@@ -341,13 +306,13 @@ impl Store {
             step: self.optional(row, "step")?,
             lease_owner: self.text(row, "lease_owner")?,
             lease_until: self.time(row, "lease_until")?,
-            epoch: Epoch(u64::try_from(self.number(row, "epoch")?).unwrap_or(0)),
+            epoch: Epoch(self.unsigned(row, "epoch")?),
             created_at: self.time(row, "created_at")?,
             error: self.optional(row, "error")?,
         })
     }
 
-    fn read_step(&self, operation: &OperationId, row: &Row<'_>) -> Result<StepRecord, StoreError> {
+    pub(crate) fn read_step(&self, operation: &OperationId, row: &Row<'_>) -> Result<StepRecord, StoreError> {
         let duration: Option<i64> = self.column(row, "duration_us")?;
         let small = |value: i64| u32::try_from(value).unwrap_or(0);
         Ok(StepRecord {
@@ -355,14 +320,16 @@ impl Store {
             seq: small(self.number(row, "seq")?),
             name: self.text(row, "name")?,
             phase: match self.text(row, "phase")?.as_str() {
+                "do" => StepPhase::Do,
                 "undo" => StepPhase::Undo,
-                _ => StepPhase::Do,
+                other => return Err(self.corrupt(format!("`{other}` is no direction of a step"))),
             },
             attempt: small(self.number(row, "attempt")?),
             status: match self.text(row, "status")?.as_str() {
                 "done" => StepStatus::Done,
                 "failed" => StepStatus::Failed,
-                _ => StepStatus::Started,
+                "started" => StepStatus::Started,
+                other => return Err(self.corrupt(format!("`{other}` is no status of a step"))),
             },
             output: self.parse(&self.text(row, "output")?)?,
             error: self.optional(row, "error")?,
@@ -387,9 +354,18 @@ impl Store {
         self.column(row, column)
     }
 
+    pub(crate) fn unsigned(&self, row: &Row<'_>, column: &str) -> Result<u64, StoreError> {
+        let number = self.number(row, column)?;
+        u64::try_from(number).map_err(|_| self.corrupt(format!("column {column}: `{number}` is negative")))
+    }
+
     pub(crate) fn column<T: FromSql>(&self, row: &Row<'_>, column: &str) -> Result<T, StoreError> {
-        row.get(column)
-            .map_err(|error| self.corrupt(format!("column {column}: {error}")))
+        row.get(column).map_err(|error| match error {
+            rusqlite::Error::InvalidColumnType(_, _, kind) => {
+                self.corrupt(format!("column {column}: {kind} does not belong there"))
+            }
+            error => self.corrupt(format!("column {column}: {error}")),
+        })
     }
 
     pub(crate) fn time(&self, row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {

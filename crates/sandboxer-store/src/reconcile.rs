@@ -9,10 +9,11 @@ use rusqlite::{Row, Transaction, TransactionBehavior, params};
 use sandboxer_model::id::SandboxId;
 
 use crate::commit::Durability;
+use crate::damage;
 use crate::error::StoreError;
 use crate::open::{Connection, Store};
 
-const TURN: &str = "SELECT name, lease_owner, lease_until, due_at, revision, report FROM reconciler";
+pub(crate) const TURN: &str = "SELECT name, lease_owner, lease_until, due_at, revision, report FROM reconciler";
 
 /// One reconciler as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,9 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn turns(&self) -> Result<Vec<Turn>, StoreError> {
-        self.rows(&format!("{TURN} ORDER BY name"), (), |row| self.read_turn(row))
+        self.readable(&damage::RECONCILERS, &format!("{TURN} ORDER BY name"), (), |row| {
+            self.read_turn(row)
+        })
     }
 
     /// One reconciler; `None`: it never ran.
@@ -66,10 +69,21 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn turn(&self, name: &str) -> Result<Option<Turn>, StoreError> {
-        self.one(&format!("{TURN} WHERE name = $1"), [name], |row| self.read_turn(row))
+        let read = self.one_of(
+            &damage::RECONCILERS,
+            &format!("{TURN} WHERE name = $1"),
+            [name],
+            |row| self.read_turn(row),
+        );
+        if !matches!(read, Err(StoreError::Damaged { .. })) {
+            return read;
+        }
+        // It says nothing that cannot be found out again, and in the way it would keep everybody from looking.
+        self.change_looks(|transaction| transaction.execute("DELETE FROM reconciler WHERE name = $1", [name]))?;
+        Ok(None)
     }
 
-    fn read_turn(&self, row: &Row<'_>) -> Result<Turn, StoreError> {
+    pub(crate) fn read_turn(&self, row: &Row<'_>) -> Result<Turn, StoreError> {
         Ok(Turn {
             name: self.text(row, "name")?,
             lease_owner: self.text(row, "lease_owner")?,
@@ -158,15 +172,17 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn sightings(&self, topic: &str) -> Result<Vec<Sighting>, StoreError> {
-        let sql = "SELECT thing, first_at, last_at, times, why FROM sighting WHERE topic = $1 ORDER BY thing";
-        self.rows(sql, [topic], |row| {
-            Ok(Sighting {
-                thing: self.text(row, "thing")?,
-                first_at: self.time(row, "first_at")?,
-                last_at: self.time(row, "last_at")?,
-                times: u64::try_from(self.number(row, "times")?).unwrap_or(0),
-                why: self.text(row, "why")?,
-            })
+        let sql = "SELECT topic, thing, first_at, last_at, times, why FROM sighting WHERE topic = $1 ORDER BY thing";
+        self.readable(&damage::SIGHTINGS, sql, [topic], |row| self.read_sighting(row))
+    }
+
+    pub(crate) fn read_sighting(&self, row: &Row<'_>) -> Result<Sighting, StoreError> {
+        Ok(Sighting {
+            thing: self.text(row, "thing")?,
+            first_at: self.time(row, "first_at")?,
+            last_at: self.time(row, "last_at")?,
+            times: self.unsigned(row, "times")?,
+            why: self.text(row, "why")?,
         })
     }
 
@@ -230,9 +246,9 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn last_seen_alive(&self, id: &SandboxId) -> Result<Option<Timestamp>, StoreError> {
-        self.one("SELECT at FROM alive WHERE sandbox_id = $1", [id.as_str()], |row| {
-            self.time(row, "at")
-        })
+        let sql = "SELECT sandbox_id, at FROM alive WHERE sandbox_id = $1";
+        let seen = self.readable(&damage::ALIVE, sql, [id.as_str()], |row| self.time(row, "at"))?;
+        Ok(seen.into_iter().next())
     }
 
     /// When each sandbox was last seen alive by a sweep.
@@ -240,7 +256,7 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn seen_alive(&self) -> Result<BTreeMap<SandboxId, Timestamp>, StoreError> {
-        let pairs = self.rows("SELECT sandbox_id, at FROM alive", (), |row| {
+        let pairs = self.readable(&damage::ALIVE, "SELECT sandbox_id, at FROM alive", (), |row| {
             let id = self.text(row, "sandbox_id")?;
             let id = id
                 .parse()

@@ -7,13 +7,15 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use sandboxer_model::sink::{STATE_HUB, Sink, SinkKind, SinkState, SinkStatus};
 
 use crate::commit::Durability;
+use crate::damage;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::outbox::{LEASE, spread_all};
 
 /// A time further away than this was written under another calendar: no pause is that long.
 pub(crate) const FAR: Duration = Duration::from_secs(25 * 3600);
-const SINK: &str = "SELECT id, kind, state, secret, failures, paused_until, slow_until, last_error, record FROM sink";
+pub(crate) const SINK: &str =
+    "SELECT id, kind, state, secret, failures, paused_until, slow_until, last_error, record FROM sink";
 
 /// What messages to a webhook are signed with. Never printed by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,15 +65,25 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn keep_sink(&self, sink: &Sink, secret: Option<&Secret>) -> Result<(), StoreError> {
-        let known = self.one("SELECT record FROM sink WHERE id = $1", [&sink.sink_id], |row| {
-            self.parse::<Sink>(&self.text(row, "record")?)
-        })?;
-        if known.is_some_and(|known| known.url == sink.url) {
+        let known = self.one_of(
+            &damage::SINKS,
+            "SELECT id, record FROM sink WHERE id = $1",
+            [&sink.sink_id],
+            |row| self.parse::<Sink>(&self.text(row, "record")?),
+        );
+        let is_damaged = matches!(known, Err(StoreError::Damaged { .. }));
+        if !is_damaged && known?.is_some_and(|known| known.url == sink.url) {
             return Ok(());
         }
         self.transact(Durability::Acknowledged, |transaction| {
             // What is in the outbox happened before it came.
             spread_all(self, transaction)?;
+            if is_damaged {
+                // Everything about it is known here, and in the way it would keep its caller from any work.
+                transaction
+                    .execute("DELETE FROM sink WHERE id = $1", [&sink.sink_id])
+                    .map_err(|error| self.classify(&error))?;
+            }
             transaction
                 .execute(
                     "INSERT INTO sink (id, kind, state, secret, failures, paused_until, slow_until, record) \
@@ -95,13 +107,13 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn sinks(&self) -> Result<Vec<SinkStatus>, StoreError> {
-        let sql = "SELECT record, state, paused_until, last_error, \
+        let sql = "SELECT id, record, state, paused_until, last_error, \
                    (SELECT COUNT(*) FROM delivery WHERE sink_id = id AND due_at IS NOT NULL) AS waiting, \
                    (SELECT COUNT(*) FROM delivery WHERE sink_id = id AND due_at IS NULL) AS dead, \
                    (SELECT COUNT(*) FROM outbox WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE sink_id = sink.id \
                    AND sandbox_id = outbox.sandbox_id)) AS fresh FROM sink ORDER BY id";
         let now = self.clock().now();
-        self.rows(sql, (), |row| {
+        self.readable(&damage::SINKS, sql, (), |row| {
             let count = |column| self.number(row, column).map(|n| u64::try_from(n).unwrap_or(0));
             let paused_until = self.time(row, "paused_until")?;
             Ok(SinkStatus {
@@ -120,7 +132,9 @@ impl Store {
     /// # Errors
     /// `NotFound`, and those of the file.
     pub async fn sink(&self, id: &str) -> Result<DueSink, StoreError> {
-        let found = self.one(&format!("{SINK} WHERE id = $1"), [id], |row| self.read_due_sink(row))?;
+        let found = self.one_of(&damage::SINKS, &format!("{SINK} WHERE id = $1"), [id], |row| {
+            self.read_due_sink(row)
+        })?;
         found.ok_or_else(|| no_such_sink(id))
     }
 
@@ -192,7 +206,7 @@ impl Store {
                    OR EXISTS (SELECT 1 FROM delivery WHERE sink_id = sink.id AND due_at <= $5 \
                    AND (due_at <= $1 OR lease_owner <> '')) \
                    OR EXISTS (SELECT 1 FROM delivery WHERE sink_id = sink.id AND due_at > $2)) ORDER BY id";
-        let rows = self.rows(sql, params![now, far, STATE_HUB, hub, soon], |row| {
+        let rows = self.readable(&damage::SINKS, sql, params![now, far, STATE_HUB, hub, soon], |row| {
             Ok((self.read_due_sink(row)?, self.number(row, "fresh")?))
         })?;
         let fresh = rows.iter().any(|(_, fresh)| *fresh != 0);
@@ -274,12 +288,15 @@ impl Store {
 
     fn read_sink(&self, row: &Row<'_>) -> Result<Sink, StoreError> {
         let mut sink: Sink = self.parse(&self.text(row, "record")?)?;
+        if self.text(row, "id")? != sink.sink_id {
+            return Err(self.corrupt(format!("its record is of `{}`", sink.sink_id)));
+        }
         let state = self.text(row, "state")?;
         sink.state = SinkState::from_name(&state).ok_or_else(|| self.corrupt(format!("`{state}` is no sink state")))?;
         Ok(sink)
     }
 
-    fn read_due_sink(&self, row: &Row<'_>) -> Result<DueSink, StoreError> {
+    pub(crate) fn read_due_sink(&self, row: &Row<'_>) -> Result<DueSink, StoreError> {
         let kind = self.text(row, "kind")?;
         if SinkKind::from_name(&kind).is_none() {
             return Err(self.corrupt(format!("`{kind}` is no kind of sink")));

@@ -392,7 +392,7 @@ async fn damaged_pages_are_an_error_and_never_a_wrong_answer() {
         for id in &ids {
             match store.sandbox(id).await {
                 Ok(record) => assert_eq!(record.sandbox.sandbox_id, *id),
-                Err(StoreError::Corrupt { .. }) => refused += 1,
+                Err(StoreError::Corrupt { .. } | StoreError::Damaged { .. }) => refused += 1,
                 Err(error) => panic!("{error}"),
             }
         }

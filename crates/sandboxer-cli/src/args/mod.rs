@@ -37,7 +37,7 @@ pub(crate) use make::{CreateArgs, RecipeArgs, RunArgs};
 pub(crate) use sandboxes::{
     DestroyArgs, ExpireArgs, ExtendTtlArgs, IdArg, LabelArgs, ListArgs, ReachabilityVerb, WaitArgs,
 };
-pub(crate) use serve::{ServeArgs, StatusArgs};
+pub(crate) use serve::{DoctorArgs, ServeArgs, StatusArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -206,9 +206,9 @@ Examples:
     /// Show how everything stands: what keeps it true, sandboxes, operations, hosts
     #[command(after_help = "Examples:\n  sandboxer status\n  sandboxer status --check --output json")]
     Status(StatusArgs),
-    /// Say what this machine can enforce, and how to fix what it cannot
-    #[command(after_help = "Example:\n  sandboxer doctor")]
-    Doctor,
+    /// Say what this machine can enforce and what is not as it should be, and fix it
+    #[command(after_help = "Examples:\n  sandboxer doctor\n  sandboxer doctor --fix\n  sandboxer doctor --output json")]
+    Doctor(DoctorArgs),
     /// Print the completion script of a shell
     #[command(after_help = "\
 Example:

@@ -17,3 +17,11 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     pub(crate) check: bool,
 }
+
+/// Options of `doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Do what is safe to do about what is not as it should be, and say what came of it
+    #[arg(long)]
+    pub(crate) fix: bool,
+}

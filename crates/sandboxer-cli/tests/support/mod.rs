@@ -40,7 +40,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn of(output: Output) -> Answer {
+    pub fn of(output: Output) -> Answer {
         use std::os::unix::process::ExitStatusExt as _;
         let status = output.status;
         Answer {

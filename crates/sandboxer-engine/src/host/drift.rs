@@ -15,8 +15,28 @@ use sandboxer_store::SandboxRecord;
 
 use super::look::Seen;
 
-/// Records by id, of every sandbox that something bears the name of; `None`: there is none.
-pub(super) type Records = BTreeMap<SandboxId, Option<SandboxRecord>>;
+/// What is on record of every sandbox that something bears the name of.
+pub(super) type Records = BTreeMap<SandboxId, OnRecord>;
+
+/// What is on record of a sandbox.
+#[expect(clippy::large_enum_variant, reason = "nearly all are records")]
+pub(super) enum OnRecord {
+    /// Its record.
+    Record(SandboxRecord),
+    /// There is none.
+    Nothing,
+    /// Its row is damaged: it may live.
+    Unreadable,
+}
+
+impl OnRecord {
+    fn record(&self) -> Option<&SandboxRecord> {
+        match self {
+            OnRecord::Record(record) => Some(record),
+            OnRecord::Nothing | OnRecord::Unreadable => None,
+        }
+    }
+}
 
 /// A candidate and what is needed to act on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,12 +75,18 @@ pub(super) fn compare(
 ) -> Vec<Sighting> {
     let mut sightings = Vec::new();
     for group in groups(&seen.items) {
-        let record = group
-            .sandbox_id
-            .and_then(|id| records.get(id))
-            .and_then(|record| record.as_ref());
+        let found = group.sandbox_id.and_then(|id| records.get(id));
+        let record = found.and_then(OnRecord::record);
         let age_hours = group.sandbox_id.map(|id| age_hours(id, record, now));
-        let Some((kind, action, why)) = judge(&group, record, seen, me, age_hours, older_than_hours) else {
+        let judged = match found {
+            Some(OnRecord::Unreadable) => Some((
+                group.orphan(),
+                StaleAction::Inspect,
+                "the record of its sandbox is damaged, and it may live".to_owned(),
+            )),
+            _ => judge(&group, record, seen, me, age_hours, older_than_hours),
+        };
+        let Some((kind, action, why)) = judged else {
             continue;
         };
         let too_young = older_than_hours.is_some_and(|least| age_hours.is_some_and(|age| age < least));
@@ -81,7 +107,7 @@ pub(super) fn compare(
             extension_id: seen.extension_id.clone(),
             address: seen.spot.address.clone(),
             epoch: group.items.iter().filter_map(|item| item.epoch).max(),
-            has_record: record.is_some(),
+            has_record: found.is_some_and(|found| !matches!(found, OnRecord::Nothing)),
         });
     }
     sightings
@@ -96,11 +122,7 @@ fn judge(
     age_hours: Option<u64>,
     older_than_hours: Option<u64>,
 ) -> Option<(StaleKind, StaleAction, String)> {
-    let orphan = if group.is_directory {
-        StaleKind::OrphanDir
-    } else {
-        StaleKind::OrphanCompose
-    };
+    let orphan = group.orphan();
     // A thing may be there a moment before its marks are.
     let being_made = group.owner.is_none() && record.is_some_and(|record| !is_over(record));
     if group.owner != Some(me) {
@@ -142,7 +164,7 @@ fn judge(
         return None;
     }
     let here = record.sandbox.host.as_deref() == Some(seen.spot.name.as_str())
-        || crate::operation::job::reached_by(record).as_deref() == Some(seen.spot.address.as_str());
+        || crate::operation::job::reached_by(record).unwrap_or_default() == seen.spot.address;
     if !here || record.sandbox.extension_id.as_deref() != Some(seen.extension_id.as_str()) {
         let elsewhere = record.sandbox.host.as_deref().unwrap_or("another place");
         let why = format!("its sandbox is {} on {elsewhere}", record.sandbox.state);
@@ -186,10 +208,8 @@ pub(super) fn zombie(record: &SandboxRecord, seen: &Seen, now: Timestamp) -> Opt
 pub(super) fn inventory(host: &str, seen: &[Seen], records: &Records, now: Timestamp) -> SandboxInventory {
     let mut entries: Vec<InventoryEntry> = Vec::new();
     for group in seen.iter().flat_map(|seen| groups(&seen.items)) {
-        let record = group
-            .sandbox_id
-            .and_then(|id| records.get(id))
-            .and_then(|record| record.as_ref());
+        let found = group.sandbox_id.and_then(|id| records.get(id));
+        let record = found.and_then(OnRecord::record);
         entries.push(InventoryEntry {
             id: group.sandbox_id.map_or_else(|| group.name(), SandboxId::to_string),
             kind: group.kind().to_owned(),
@@ -212,7 +232,7 @@ pub(super) fn inventory(host: &str, seen: &[Seen], records: &Records, now: Times
 }
 
 /// Whether nothing of the sandbox should exist, and nobody is at work on it.
-pub(super) fn is_over(record: &SandboxRecord) -> bool {
+pub(crate) fn is_over(record: &SandboxRecord) -> bool {
     let sandbox = &record.sandbox;
     sandbox.operation_id.is_none() && matches!(sandbox.state, State::Destroyed | State::Failed)
 }
@@ -250,6 +270,14 @@ fn project(item: &InventoryItem) -> &str {
 }
 
 impl Group<'_> {
+    fn orphan(&self) -> StaleKind {
+        if self.is_directory {
+            StaleKind::OrphanDir
+        } else {
+            StaleKind::OrphanCompose
+        }
+    }
+
     fn name(&self) -> String {
         self.items
             .first()

@@ -24,9 +24,9 @@ use sandboxer_model::operation::Epoch;
 
 use crate::engine::Engine;
 
-pub(crate) use drift::Sighting;
+pub(crate) use drift::{Sighting, is_over};
 pub(crate) use register::FARTHEST_PROBE;
-pub(crate) use stale::Around;
+pub(crate) use stale::{Around, SECOND_LOOK, is_same};
 pub(crate) use sweep::place_name;
 
 /// A host by the name people know it by, and by the one that reaches it.

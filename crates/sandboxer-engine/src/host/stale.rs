@@ -15,7 +15,7 @@ use sandboxer_store::{Change, NewEvent, SandboxFilter, SandboxRecord, StoreError
 use serde_json::json;
 
 use super::Spot;
-use super::drift::{self, Records, Sighting};
+use super::drift::{self, OnRecord, Records, Sighting};
 use super::look::Seen;
 use crate::api::{ReapAction, ReapReport, ReapResult, Sight, StaleReport};
 use crate::engine::Engine;
@@ -23,7 +23,7 @@ use crate::faults::Safeguard;
 use crate::operation::job::reached_by;
 
 /// Between two sightings: nothing is removed on the strength of one.
-const SECOND_LOOK: Duration = Duration::from_millis(50);
+pub(crate) const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// What on hosts does not agree with the records: on all that are registered or have sandboxes, or on one.
@@ -182,8 +182,9 @@ impl Engine {
                 continue;
             }
             let record = match self.ports.store.sandbox(id).await {
-                Ok(record) => Some(record),
-                Err(StoreError::NotFound { .. }) => None,
+                Ok(record) => OnRecord::Record(record),
+                Err(StoreError::NotFound { .. }) => OnRecord::Nothing,
+                Err(StoreError::Damaged { .. }) => OnRecord::Unreadable,
                 Err(error) => return Err(error.into()),
             };
             records.insert(id.clone(), record);
@@ -204,6 +205,7 @@ impl Engine {
         let mut record = match self.ports.store.sandbox(&id).await {
             Ok(record) => Some(record),
             Err(StoreError::NotFound { .. }) => None,
+            Err(StoreError::Damaged { .. }) => return kept("the record of its sandbox is damaged, and it may live"),
             Err(error) => return Err(error.into()),
         };
         if let Some(record) = &mut record {
@@ -297,7 +299,7 @@ fn is_same_sandbox(a: &Sighting, b: &Sighting) -> bool {
     a.candidate.sandbox_id == b.candidate.sandbox_id && a.address == b.address && a.extension_id == b.extension_id
 }
 
-fn is_same(a: &Sighting, b: &Sighting) -> bool {
+pub(crate) fn is_same(a: &Sighting, b: &Sighting) -> bool {
     is_same_sandbox(a, b) && a.candidate.kind == b.candidate.kind && is_ours_to_reap(a) == is_ours_to_reap(b)
 }
 

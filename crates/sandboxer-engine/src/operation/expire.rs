@@ -11,7 +11,7 @@ use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::lifecycle::{Reason, State};
 use sandboxer_model::operation::OperationKind;
 use sandboxer_model::sandbox::Sandbox;
-use sandboxer_store::{Due, SandboxRecord};
+use sandboxer_store::{Due, SandboxRecord, StoreError};
 use serde_json::json;
 
 use super::job::Job;
@@ -39,7 +39,11 @@ impl Engine {
         let mut actions = Vec::new();
         for due in self.ports.store.due(self.me(), MOST).await? {
             let Due::Deadline(id) = due else { continue };
-            let record = self.ports.store.sandbox(&id).await?;
+            let record = match self.ports.store.sandbox(&id).await {
+                // The store remembers it; the others are not kept waiting for it.
+                Err(StoreError::Damaged { .. }) => continue,
+                record => record?,
+            };
             let Some(expired_at) = self.past_deadline(&record) else {
                 continue;
             };

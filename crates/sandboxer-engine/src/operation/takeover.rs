@@ -6,7 +6,9 @@ use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::OperationId;
 use sandboxer_model::operation::{OperationKind, OperationStatus};
-use sandboxer_store::{OperationRecord, SandboxRecord, StoreError};
+use sandboxer_model::profile::{Profile, Strategy};
+use sandboxer_model::route::RouteDecision;
+use sandboxer_store::{Frozen, OperationRecord, SandboxRecord, StoreError};
 
 use super::job::{Job, LEASE};
 use super::params::Params;
@@ -43,7 +45,7 @@ impl Engine {
         progress: &'e dyn Progress,
     ) -> Result<Job<'e>, UserError> {
         let id = record.sandbox.sandbox_id.clone();
-        let frozen = self.ports.store.frozen(&id).await?;
+        let frozen = self.frozen_for(&record, kind).await?;
         let prior = match &record.sandbox.operation_id {
             Some(prior) => Some(self.ports.store.operation(prior).await?),
             None => None,
@@ -73,6 +75,25 @@ impl Engine {
             job.change().operations.push(prior);
         }
         Ok(job)
+    }
+
+    /// What never changes of a sandbox. Removing it needs none of that: where the row is damaged, the record says enough.
+    async fn frozen_for(&self, record: &SandboxRecord, kind: OperationKind) -> Result<Frozen, StoreError> {
+        let sandbox = &record.sandbox;
+        match self.ports.store.frozen(&sandbox.sandbox_id).await {
+            Err(StoreError::Damaged { .. }) if matches!(kind, OperationKind::Destroy | OperationKind::Expire) => {
+                let extension_id = sandbox.extension_id.as_deref().unwrap_or_default();
+                Ok(Frozen {
+                    profile: Profile::new(&sandbox.profile_id, extension_id),
+                    profile_source: "damaged".to_owned(),
+                    route: RouteDecision {
+                        strategy: Strategy::Explicit,
+                        candidates: Vec::new(),
+                    },
+                })
+            }
+            frozen => frozen,
+        }
     }
 
     /// Whether nobody works on this operation, so that anybody may.
@@ -115,7 +136,7 @@ impl Engine {
             self.ports.store.commit(&mut record, &change).await?;
             return Ok(Taken::Undone(id.clone()));
         }
-        let frozen = self.ports.store.frozen(&operation.sandbox_id).await?;
+        let frozen = self.frozen_for(&record, operation.kind).await?;
         let params: Params = serde_json::from_value(operation.params.clone()).map_err(|error| {
             UserError::new(
                 ErrorCode::StoreCorrupt,

@@ -123,7 +123,8 @@ impl Engine {
             Ok(()) => {}
             // Reading is not hindered by what cannot be removed, or by somebody else who drew the conclusion first:
             // the record, read again, says how it stands.
-            Err(error) if error.code.exit_code() != ErrorCode::StoreUnavailable.exit_code() => {}
+            // Nor by a damaged row of this one sandbox.
+            Err(error) if !matches!(error.code, ErrorCode::StoreUnavailable | ErrorCode::StoreForeign) => {}
             Err(error) => return Err(error),
         }
         Ok(Some(self.ports.store.sandbox(&id).await?))
@@ -136,7 +137,7 @@ impl Engine {
 }
 
 /// What ended a sandbox, in words.
-pub(super) fn lost_words(seen: &Observation) -> String {
+pub(crate) fn lost_words(seen: &Observation) -> String {
     match (seen.ended, seen.presence) {
         (Some(ended), _) => lost(how(ended), &seen.detail),
         (None, Presence::Absent) => lost("it is gone", &seen.detail),

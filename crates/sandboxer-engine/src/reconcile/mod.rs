@@ -30,7 +30,11 @@ mod table;
 mod truth;
 mod turn;
 
+pub(crate) use compare::lost_words;
 pub(crate) use deliver::REQUEST_TIMEOUT;
+pub(crate) use expire_ttl::expire;
+pub(crate) use observe_backends::look;
 pub use table::{Effort, Reconciler, reconcilers};
 pub use truth::table as truth_table;
 pub(crate) use truth::{Evidence, HostFact, Verdict, decide};
+pub(crate) use turn::all_at_once;

@@ -184,7 +184,7 @@ async fn listed(engine: &Engine, records: &[SandboxRecord]) -> BTreeSet<SandboxI
 }
 
 /// One look at one sandbox; `None`: its backend is not part of this build.
-async fn look(engine: &Engine, record: &SandboxRecord) -> Option<Observation> {
+pub(crate) async fn look(engine: &Engine, record: &SandboxRecord) -> Option<Observation> {
     let extension = engine.ports.extensions.get(record.sandbox.extension_id.as_deref()?)?;
     let call = engine.call_for(record, engine.settings.timeouts.observe);
     Some(extension.observe(&call, &target(record)).await)
@@ -204,6 +204,8 @@ impl Engine {
         match self.ports.store.sandbox(&id).await {
             Ok(record) => Ok(!record.sandbox.state.is_usable() || life(&record) != life_name),
             Err(sandboxer_store::StoreError::NotFound { .. }) => Ok(true),
+            // Nothing can be told of it, so nothing is forgotten either.
+            Err(sandboxer_store::StoreError::Damaged { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

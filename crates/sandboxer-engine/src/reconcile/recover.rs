@@ -18,11 +18,10 @@ impl Engine {
         let mut recovered = Recovered::default();
         let mut work = 0;
         for id in self.dropped_operations(WORKED_ON) {
-            work += 1;
-            recover_operations::take(self, id, &mut recovered, progress).await;
+            work += recover_operations::take(self, id, &mut recovered, progress).await;
         }
         for due in self.ports.store.due(self.me(), LOOKED_AT).await? {
-            if work == WORKED_ON {
+            if work >= WORKED_ON {
                 break;
             }
             match due {
@@ -32,14 +31,14 @@ impl Engine {
                     lease_until,
                 } => {
                     if self.owner_is_gone(&lease_owner, lease_until) && !self.is_off(Safeguard::Recovery) {
-                        work += 1;
-                        recover_operations::take(self, operation_id, &mut recovered, progress).await;
+                        work += recover_operations::take(self, operation_id, &mut recovered, progress).await;
                     }
                 }
                 Due::Deadline(id) => {
-                    work += 1;
                     // A removal that does not come off is stored as stuck, and its operation is tried again later.
-                    if let Ok(true) = expire_ttl::expire(self, &id, progress).await {
+                    let outcome = expire_ttl::expire(self, &id, progress).await;
+                    work += usize::from(!expire_ttl::is_damage(&outcome));
+                    if let Ok(true) = outcome {
                         recovered.expired.push(id);
                     }
                 }

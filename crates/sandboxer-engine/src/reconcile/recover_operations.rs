@@ -4,6 +4,7 @@ use sandboxer_model::error::UserError;
 use sandboxer_model::id::OperationId;
 use sandboxer_store::Due;
 
+use super::expire_ttl::is_damage;
 use super::recover::{LOOKED_AT, WORKED_ON};
 use crate::api::{Did, Progress, Recovered};
 use crate::engine::Engine;
@@ -16,8 +17,8 @@ pub(super) async fn run(engine: &Engine, progress: &dyn Progress) -> Result<Did,
     let mut recovered = Recovered::default();
     let (mut looked_at, mut work) = (0, 0);
     for id in engine.dropped_operations(WORKED_ON) {
-        (looked_at, work) = (looked_at + 1, work + 1);
-        take(engine, id, &mut recovered, progress).await;
+        looked_at += 1;
+        work += take(engine, id, &mut recovered, progress).await;
     }
     for due in due {
         let Due::Operation {
@@ -31,8 +32,7 @@ pub(super) async fn run(engine: &Engine, progress: &dyn Progress) -> Result<Did,
         looked_at += 1;
         let is_ours = engine.owner_is_gone(&lease_owner, lease_until) && !engine.is_off(Safeguard::Recovery);
         if work < WORKED_ON && is_ours {
-            work += 1;
-            take(engine, operation_id, &mut recovered, progress).await;
+            work += take(engine, operation_id, &mut recovered, progress).await;
         }
     }
     let mut did = Did {
@@ -51,16 +51,27 @@ pub(super) async fn run(engine: &Engine, progress: &dyn Progress) -> Result<Did,
         .into_iter()
         .map(|(id, why)| format!("{id}: {why}"))
         .collect();
+    // Without progress there is no hurry.
+    did.more &= !did.actions.is_empty();
     Ok(did)
 }
 
-/// Takes over one operation that nobody works on.
-pub(super) async fn take(engine: &Engine, id: OperationId, recovered: &mut Recovered, progress: &dyn Progress) {
-    match engine.take_over(&id, progress).await {
+/// Takes over one operation that nobody works on. Returns how much of a turn that took: one whose rows are damaged costs
+/// nothing, stays where it is, and must not keep the others from theirs.
+pub(super) async fn take(
+    engine: &Engine,
+    id: OperationId,
+    recovered: &mut Recovered,
+    progress: &dyn Progress,
+) -> usize {
+    let outcome = engine.take_over(&id, progress).await;
+    let work = usize::from(!is_damage(&outcome));
+    match outcome {
         Ok(Taken::Finished(id)) => recovered.finished.push(id),
         Ok(Taken::Undone(id)) => recovered.undone.push(id),
         Ok(Taken::Stuck(id, why)) => recovered.stuck.push((id, why)),
         Ok(Taken::Elsewhere) => {}
         Err(error) => recovered.stuck.push((id, error.message)),
     }
+    work
 }

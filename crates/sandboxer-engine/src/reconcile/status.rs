@@ -97,6 +97,7 @@ impl Engine {
                 problems.push(format!("{} has sandboxes and does not answer since {since}", host.name));
             }
         }
+        problems.extend(self.noticed_damage());
         Ok(Status {
             at: now,
             served_by,
@@ -109,6 +110,16 @@ impl Engine {
             overdue_since,
             problems,
         })
+    }
+
+    /// Damaged rows that were come across so far and left out of what was answered, one line for each.
+    pub fn noticed_damage(&self) -> Vec<String> {
+        let store = &self.ports.store;
+        let noticed = store.noticed_damage();
+        let lines = noticed
+            .iter()
+            .map(|damage| format!("the database {} is damaged at {damage}", store.path()));
+        lines.collect()
     }
 
     /// A number that changes when another process wrote to the store: whoever serves looks at once then.

@@ -148,7 +148,7 @@ fn text(report: &RunReport) -> String {
 }
 
 /// Runs futures beside one another on this task, and answers in their order.
-pub(super) async fn all_at_once<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub(crate) async fn all_at_once<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut pending: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|context| {
         let mut is_done = true;

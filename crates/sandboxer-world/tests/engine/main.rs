@@ -3,6 +3,7 @@
 
 mod checker;
 mod crash;
+mod drift;
 mod fail;
 mod hosts;
 mod idempotent;

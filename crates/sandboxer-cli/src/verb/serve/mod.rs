@@ -4,7 +4,8 @@
 mod log;
 mod manager;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sandboxer_engine::api::Silent;
@@ -47,6 +48,7 @@ pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Result<u8, Use
         cancel,
         log,
         nudged: Notify::new(),
+        told: Mutex::default(),
         clock: Arc::clone(&context.clock),
     });
     let mut tasks = tokio::task::JoinSet::new();
@@ -82,7 +84,20 @@ struct Server {
     cancel: Cancel,
     log: Log,
     nudged: Notify,
+    /// Damage that was told of.
+    told: Mutex<BTreeSet<String>>,
     clock: Arc<dyn sandboxer_extension::port::Clock>,
+}
+
+/// Tells of each damaged row once.
+fn tell_of_damage(engine: &Engine, log: &Log, told: &Mutex<BTreeSet<String>>) {
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    for damage in engine.noticed_damage() {
+        if !told.contains(&damage) {
+            log.line("error", "damaged row", &[("why", &damage)]);
+            told.insert(damage);
+        }
+    }
 }
 
 /// Runs one reconciler whenever it is due, until told to stop: never in the middle of a run.
@@ -95,6 +110,7 @@ async fn keep(server: Arc<Server>, one: &'static Reconciler) {
         let has_more = match server.engine.reconcile(one, &Silent).await {
             Ok(Some(report)) => {
                 server.log.report(one.name, &report);
+                tell_of_damage(server.engine, &server.log, &server.told);
                 report.did.more
             }
             Ok(None) => false,
@@ -147,14 +163,25 @@ async fn stay_alive(server: Arc<Server>, manager: Manager, every: Duration) {
 /// Every reconciler that is due, one after the other.
 async fn once(engine: &Engine, log: &Log) -> Result<u8, UserError> {
     let mut broken = Vec::new();
+    let mut failed = None;
     for one in reconcilers() {
-        let Some(report) = engine.reconcile(one, &Silent).await? else {
-            continue;
+        let report = match engine.reconcile(one, &Silent).await {
+            Ok(Some(report)) => report,
+            Ok(None) => continue,
+            // The others have their turn all the same.
+            Err(error) => {
+                failed.get_or_insert(error);
+                continue;
+            }
         };
         log.report(one.name, &report);
         if let Some(error) = report.error {
             broken.push(format!("{}: {error}", one.name));
         }
+    }
+    tell_of_damage(engine, log, &Mutex::default());
+    if let Some(error) = failed {
+        return Err(error);
     }
     match broken.first() {
         None => Ok(0),

@@ -32,7 +32,7 @@ impl Courier {
         let (events, sandbox) = match self.read(&route, &claim).await {
             Ok(read) => read,
             // One damaged record must not keep the others' events.
-            Err(error @ (StoreError::Corrupt { .. } | StoreError::NotFound { .. })) => {
+            Err(error @ (StoreError::Damaged { .. } | StoreError::NotFound { .. })) => {
                 let at = self.clock.now() + self.event_pause(&claim);
                 let setback = self.again(&claim, at, error.to_string(), Duration::ZERO);
                 return self.store.set_back(&claim, &setback).await;
