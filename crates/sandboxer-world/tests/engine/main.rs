@@ -8,6 +8,8 @@ mod hosts;
 mod idempotent;
 mod lab;
 mod oddities;
+mod owners;
 mod races;
 mod reconcile;
 mod repeat;
+mod witness;
