@@ -18,6 +18,7 @@ mod flavours;
 mod injection;
 mod lab;
 mod machines;
+mod owners;
 mod pin;
 mod registry;
 mod stack;
