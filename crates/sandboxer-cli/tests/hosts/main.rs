@@ -6,6 +6,8 @@
     reason = "tests start the real program and keep their own time"
 )]
 
+#[path = "../support/still.rs"]
+mod still;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,6 +19,7 @@ mod egress;
 mod flavours;
 mod injection;
 mod lab;
+mod late;
 mod machines;
 mod owners;
 mod pin;
