@@ -13,6 +13,7 @@ mod support;
 
 mod access;
 mod breakage;
+mod churn;
 mod crash;
 mod deadline;
 mod egress;
