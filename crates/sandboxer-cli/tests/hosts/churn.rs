@@ -1,5 +1,5 @@
 //! A server that runs beside commands that make and remove sandboxes all the time: it takes no more of anything the longer
-//! that goes on. `SBX_CHURN_SECONDS` says for how long; every night it is 600.
+//! that goes on. `SBX_CHURN_SECONDS` says for how long: 600 for a run that is to show slow growth, as at night.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

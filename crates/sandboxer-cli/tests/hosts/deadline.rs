@@ -67,6 +67,7 @@ fn twenty_of_twenty_are_gone_in_time_with_nobody_left_to_remove_them() {
                 let past = Duration::try_from(now.duration_since(*deadline)).unwrap_or_default();
                 let is_there = left.contains(one);
                 assert!(!is_there || past < GRACE, "{one} is there {past:?} after its deadline");
+                assert!(is_there || now >= *deadline, "{one} ended at {now}, before {deadline}");
                 if !is_there {
                     late.push(past);
                 }
