@@ -6,18 +6,23 @@
     reason = "tests start the real program and keep their own time"
 )]
 
+#[path = "../support/still.rs"]
+mod still;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod access;
 mod breakage;
+mod churn;
 mod crash;
 mod deadline;
 mod egress;
 mod flavours;
 mod injection;
 mod lab;
+mod late;
 mod machines;
+mod owners;
 mod pin;
 mod registry;
 mod stack;

@@ -187,7 +187,7 @@ fn a_host_that_went_away_unnoticed_makes_room_for_the_next() {
     lab.host.down();
 }
 
-fn copy_records(from: &std::path::Path, to: &std::path::Path) {
+pub(crate) fn copy_records(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for name in ["sandboxer.db", "sandboxer.db-wal", "sandboxer.db-shm"] {
         let _ = std::fs::remove_file(to.join(name));

@@ -142,14 +142,19 @@ impl Lab {
     }
 
     fn over(manifests: Vec<Manifest>, change: impl Fn(FakeExtension) -> FakeExtension) -> Lab {
-        let clock = Arc::new(TestClock::new());
-        let world = World::new(clock.clone());
+        let world = World::new(Arc::new(TestClock::new()));
         let mut registry = Registry::new();
         for manifest in manifests {
             registry
                 .register(Arc::new(change(FakeExtension::new(world.clone(), manifest))))
                 .unwrap();
         }
+        Lab::within(world, registry, 1)
+    }
+
+    /// An installation of its own in a world that others may share; no two of them have the same seed.
+    pub(crate) fn within(world: Arc<World>, registry: Registry, seed: u64) -> Lab {
+        let clock = world.clock().clone();
         // Thousands of stores that nobody needs after a loss of power: in memory where that can be had.
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() {
@@ -168,7 +173,7 @@ impl Lab {
                 .write_all(text.as_bytes())
                 .unwrap();
         }
-        let (ids, first) = (Arc::new(TestIds::new(1)), TestOwners::new("process-0"));
+        let (ids, first) = (Arc::new(TestIds::new(seed)), TestOwners::new("process-0"));
         Lab {
             clock,
             world,
