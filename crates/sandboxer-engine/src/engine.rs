@@ -1,7 +1,7 @@
 //! The façade: one method per thing a caller can ask for.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandboxer_extension::port::{Clock, IdSource, Outbound, Owners};
@@ -22,6 +22,7 @@ use crate::api::{
 use crate::cancel::Cancel;
 use crate::catalog::Catalog;
 use crate::faults::{Faults, Safeguard};
+use crate::operation::Dropped;
 
 /// Everything the engine reaches the world through.
 pub struct Ports {
@@ -85,7 +86,7 @@ pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) faults: Option<Arc<dyn Faults>>,
     me: String,
-    dropped: Mutex<BTreeSet<OperationId>>,
+    pub(crate) dropped: Dropped,
 }
 
 impl Engine {
@@ -98,7 +99,7 @@ impl Engine {
             settings,
             faults: None,
             me,
-            dropped: Mutex::default(),
+            dropped: Dropped::default(),
         }
     }
 
@@ -117,29 +118,6 @@ impl Engine {
     /// The name of this process as an owner of leases.
     pub(crate) fn me(&self) -> &str {
         &self.me
-    }
-
-    /// Nobody in this process works on this operation any more, though this process lives: its caller went away, or a write
-    /// failed. It is taken over as if its owner had died; should this process die first, the others do so.
-    pub(crate) fn drop_operation(&self, id: OperationId) {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-    }
-
-    /// Everything that was dropped, at most `most`; it stays dropped until somebody takes it over.
-    pub(crate) fn dropped_operations(&self, most: usize) -> Vec<OperationId> {
-        let dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        dropped.iter().take(most).cloned().collect()
-    }
-
-    /// Whether an operation was dropped.
-    pub(crate) fn is_dropped(&self, id: &OperationId) -> bool {
-        let dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        dropped.contains(id)
-    }
-
-    /// Takes an operation up again; `false`: it was not dropped, or somebody was faster.
-    pub(crate) fn pick_up_operation(&self, id: &OperationId) -> bool {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
     /// The backends of this engine.

@@ -13,6 +13,7 @@ use sandboxer_store::{
     Change, Durability, Frozen, NewEvent, OperationRecord, SandboxRecord, StepPhase, StepRecord, StepStatus, StoreError,
 };
 
+use super::hold::Hold;
 use super::params::Params;
 use super::step::{Commit, Fact, Step, Stop};
 use crate::api::Progress;
@@ -51,23 +52,6 @@ pub(crate) struct Job<'e> {
     hold: Hold<'e>,
 }
 
-/// That this process works on an operation. When it stops to before the operation is over, because its caller went away or a
-/// write failed, the engine hears of it. That is about this process alone: nothing is lost with it.
-struct Hold<'e> {
-    engine: &'e Engine,
-    id: OperationId,
-    /// Whether the row may say that we are at it.
-    is_ours: bool,
-}
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        if self.is_ours {
-            self.engine.drop_operation(self.id.clone());
-        }
-    }
-}
-
 impl<'e> Job<'e> {
     pub(crate) fn new(
         engine: &'e Engine,
@@ -78,11 +62,7 @@ impl<'e> Job<'e> {
         params: Params,
     ) -> Job<'e> {
         let base = record.sandbox.operation_id.clone();
-        let hold = Hold {
-            engine,
-            id: operation.operation_id.clone(),
-            is_ours: false,
-        };
+        let hold = Hold::new(engine, operation.operation_id.clone());
         Job {
             engine,
             progress,

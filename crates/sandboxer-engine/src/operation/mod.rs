@@ -13,6 +13,7 @@
 //! | `idempotent` | creations with a key: twice is once |
 //! | `candidate` | from one candidate to the next |
 //! | `telemetry` | what a create learns about its host |
+//! | `hold` | what this process works on, and what it dropped |
 //! | `takeover` | how an operation changes hands |
 
 mod candidate;
@@ -20,6 +21,7 @@ mod create;
 mod destroy;
 mod expire;
 mod extend_ttl;
+mod hold;
 mod idempotent;
 pub(crate) mod job;
 mod params;
@@ -32,6 +34,7 @@ mod telemetry;
 
 use sandboxer_model::operation::OperationKind;
 
+pub(crate) use hold::Dropped;
 pub(crate) use run::request;
 pub(crate) use takeover::{Pause, Taken};
 

@@ -98,7 +98,7 @@ impl Engine {
 
     /// Whether nobody works on this operation, so that anybody may.
     pub(crate) fn is_free(&self, operation: &OperationRecord) -> bool {
-        (operation.lease_owner == self.me() && self.is_dropped(&operation.operation_id))
+        (operation.lease_owner == self.me() && self.dropped.has(&operation.operation_id))
             || self.owner_is_gone(&operation.lease_owner, operation.lease_until)
     }
 
@@ -117,12 +117,12 @@ impl Engine {
     pub(crate) async fn take_over(&self, id: &OperationId, progress: &dyn Progress) -> Result<Taken, UserError> {
         let mut operation = match self.ports.store.operation(id).await {
             // Its first write failed: there is nothing to take over.
-            Err(StoreError::NotFound { .. }) if self.pick_up_operation(id) => return Ok(Taken::Elsewhere),
+            Err(StoreError::NotFound { .. }) if self.dropped.pick_up(id) => return Ok(Taken::Elsewhere),
             operation => operation?,
         };
         let is_free = self.is_free(&operation);
         if operation.status.is_terminal() || !is_free {
-            self.pick_up_operation(id);
+            self.dropped.pick_up(id);
             return Ok(Taken::Elsewhere);
         }
         let mut record = self.ports.store.sandbox(&operation.sandbox_id).await?;
@@ -154,7 +154,7 @@ impl Engine {
         let kind = operation.kind;
         let mut job = Job::new(self, progress, record, frozen, operation, params);
         job.seq = u32::try_from(self.ports.store.steps(id).await?.len()).unwrap_or(u32::MAX);
-        self.pick_up_operation(id);
+        self.dropped.pick_up(id);
         match job.commit().await {
             Ok(()) => {}
             Err(super::step::Stop::Fenced) => return Ok(Taken::Elsewhere),

@@ -17,7 +17,7 @@ impl Engine {
     pub(crate) async fn do_recover(&self, progress: &dyn Progress) -> Result<Recovered, UserError> {
         let mut recovered = Recovered::default();
         let mut work = 0;
-        for id in self.dropped_operations(WORKED_ON) {
+        for id in self.dropped.some(WORKED_ON) {
             work += recover_operations::take(self, id, &mut recovered, progress).await;
         }
         for due in self.ports.store.due(self.me(), LOOKED_AT).await? {

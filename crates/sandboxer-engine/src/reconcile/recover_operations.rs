@@ -16,7 +16,7 @@ pub(super) async fn run(engine: &Engine, progress: &dyn Progress) -> Result<Did,
     let due = engine.ports.store.due(engine.me(), LOOKED_AT).await?;
     let mut recovered = Recovered::default();
     let (mut looked_at, mut work) = (0, 0);
-    for id in engine.dropped_operations(WORKED_ON) {
+    for id in engine.dropped.some(WORKED_ON) {
         looked_at += 1;
         work += take(engine, id, &mut recovered, progress).await;
     }
