@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use sandboxer_testbed::{Plan, or_skip};
 
 use crate::lab::{Lab, SINGLE, id};
-use crate::support::{Answer, finish, wait_until};
+use crate::support::{Answer, wait_until};
 
 /// Without that variable.
 const SECONDS: u64 = 20;
@@ -50,12 +50,22 @@ struct Sample {
     on_host: usize,
 }
 
+/// It does not outlive the test, however that ends.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A lab with a server, and what lives all the time.
 struct Churn {
     lab: Lab,
     temporary: PathBuf,
     repository: PathBuf,
-    server: Child,
+    server: Server,
     started: Instant,
 }
 
@@ -78,7 +88,7 @@ impl Churn {
         Churn {
             repository: lab.repository_of("one", SINGLE),
             temporary,
-            server,
+            server: Server(server),
             lab,
             started: Instant::now(),
         }
@@ -125,7 +135,7 @@ impl Churn {
     }
 
     fn sample(&self) -> Sample {
-        let proc = PathBuf::from(format!("/proc/{}", self.server.id()));
+        let proc = PathBuf::from(format!("/proc/{}", self.server.0.id()));
         let entries = |name: &str| std::fs::read_dir(proc.join(name)).expect("it runs").count();
         let status = std::fs::read_to_string(proc.join("status")).expect("it runs");
         let kib = |name: &str| {
@@ -143,7 +153,7 @@ impl Churn {
             threads: entries("task"),
             all_kib: kib("VmRSS:"),
             own_kib: kib("RssAnon:"),
-            children: children(self.server.id()).len(),
+            children: children(self.server.0.id()).len(),
             zombies: children(std::process::id())
                 .iter()
                 .filter(|state| *state == "Z")
@@ -220,7 +230,7 @@ fn compare(samples: &[Sample]) {
 #[test]
 fn a_server_takes_no_more_the_longer_sandboxes_come_and_go() {
     let plan = Plan::new().disk_mib(65_536);
-    let churn = Churn::start(or_skip!("churn", Lab::start(plan)));
+    let mut churn = Churn::start(or_skip!("churn", Lab::start(plan)));
     // It has a host to probe and a stack to look after all the time.
     churn.run(&["hosts", "add", churn.lab.host.alias()]).json();
     let live = churn.stack();
@@ -244,10 +254,13 @@ fn a_server_takes_no_more_the_longer_sandboxes_come_and_go() {
     let receipt = churn.run(&["destroy", &live]).json();
     assert_eq!(receipt["cleanup"]["verified"], "absent", "{receipt}");
     churn.run(&["hosts", "remove", churn.lab.host.alias()]).json();
-    let ended = Command::new("kill").arg(churn.server.id().to_string()).status();
+    let ended = Command::new("kill").arg(churn.server.0.id().to_string()).status();
     assert!(ended.expect("kill runs").success());
-    let output = finish(churn.server);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let status = wait_until("the server ends", || {
+        let ended = churn.server.0.try_wait().map_err(|error| error.to_string())?;
+        ended.ok_or_else(|| "it runs".to_owned())
+    });
+    assert_eq!(status.code(), Some(0));
     churn.lab.nothing_is_left();
     churn.lab.host.down();
 }
