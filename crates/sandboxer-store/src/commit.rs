@@ -109,6 +109,12 @@ impl Store {
                         ));
                     }
                     (_, StoreError::Locked { .. }) if attempt < LOCK_ATTEMPTS => {}
+                    (_, StoreError::Locked { path, seconds }) => {
+                        return Err(StoreError::Locked {
+                            path,
+                            seconds: seconds * u64::from(LOCK_ATTEMPTS),
+                        });
+                    }
                     (_, error) => return Err(error),
                 },
             }
