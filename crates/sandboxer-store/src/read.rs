@@ -99,25 +99,7 @@ impl Store {
     /// # Errors
     /// Those of the file.
     pub async fn sandboxes(&self, filter: &SandboxFilter) -> Result<Vec<SandboxRecord>, StoreError> {
-        let mut sql = format!("{SANDBOX} WHERE 1 = 1");
-        let mut values = Vec::new();
-        let mut bind = |value: &str| {
-            values.push(Value::Text(value.to_owned()));
-            format!("${}", values.len())
-        };
-        if !filter.states.is_empty() {
-            let names: Vec<_> = filter.states.iter().map(|state| bind(state.name())).collect();
-            sql += &format!(" AND state IN ({})", names.join(", "));
-        } else if !filter.destroyed {
-            sql += " AND state <> 'destroyed'";
-        }
-        if let Some(profile) = &filter.profile {
-            sql += &format!(" AND profile_id = {}", bind(profile));
-        }
-        if let Some(project) = &filter.project {
-            sql += &format!(" AND project = {}", bind(project));
-        }
-        sql += " ORDER BY created_at DESC, id DESC";
+        let (sql, values) = select(filter);
         self.readable(&damage::SANDBOXES, &sql, params_from_iter(values), |row| {
             self.read_sandbox(row)
         })
@@ -378,5 +360,64 @@ fn missing(what: &'static str, name: &str) -> StoreError {
     StoreError::NotFound {
         what,
         name: name.to_owned(),
+    }
+}
+
+/// The question for sandboxes of a kind, and its values. What is destroyed has no part in the index of the live, so a
+/// question about the live says so: what it costs must not grow with history.
+fn select(filter: &SandboxFilter) -> (String, Vec<Value>) {
+    let mut sql = format!("{SANDBOX} WHERE 1 = 1");
+    let mut values = Vec::new();
+    let mut bind = |value: &str| {
+        values.push(Value::Text(value.to_owned()));
+        format!("${}", values.len())
+    };
+    let asks_for_destroyed = match filter.states.is_empty() {
+        true => filter.destroyed,
+        false => filter.states.contains(&State::Destroyed),
+    };
+    if !asks_for_destroyed {
+        sql += " AND state <> 'destroyed'";
+    }
+    if !filter.states.is_empty() {
+        let names: Vec<_> = filter.states.iter().map(|state| bind(state.name())).collect();
+        sql += &format!(" AND state IN ({})", names.join(", "));
+    }
+    if let Some(profile) = &filter.profile {
+        sql += &format!(" AND profile_id = {}", bind(profile));
+    }
+    if let Some(project) = &filter.project {
+        sql += &format!(" AND project = {}", bind(project));
+    }
+    sql += " ORDER BY created_at DESC, id DESC";
+    (sql, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sandboxer_extension::port::{SystemClock, SystemIds};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_asked_of_the_live_does_not_read_the_dead() {
+        let store = Store::open_in_memory(Arc::new(SystemClock), Arc::new(SystemIds))
+            .await
+            .unwrap();
+        let usable = SandboxFilter {
+            states: vec![State::Ready, State::Active],
+            ..SandboxFilter::default()
+        };
+        for filter in [usable, SandboxFilter::default()] {
+            let (sql, values) = select(&filter);
+            let plan = store
+                .rows(&format!("EXPLAIN QUERY PLAN {sql}"), params_from_iter(values), |row| {
+                    store.text(row, "detail")
+                })
+                .unwrap();
+            assert!(plan.iter().any(|line| line.contains("sandbox_live")), "{sql}: {plan:?}");
+        }
     }
 }

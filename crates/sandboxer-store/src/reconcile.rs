@@ -251,12 +251,14 @@ impl Store {
         Ok(seen.into_iter().next())
     }
 
-    /// When each sandbox was last seen alive by a sweep.
+    /// When each usable sandbox was last seen alive by a sweep.
     ///
     /// # Errors
     /// Those of the file.
     pub async fn seen_alive(&self) -> Result<BTreeMap<SandboxId, Timestamp>, StoreError> {
-        let pairs = self.readable(&damage::ALIVE, "SELECT sandbox_id, at FROM alive", (), |row| {
+        let sql = "SELECT sandbox_id, at FROM sandbox JOIN alive ON sandbox_id = id \
+                   WHERE state <> 'destroyed' AND state IN ('ready', 'active')";
+        let pairs = self.readable(&damage::ALIVE, sql, (), |row| {
             let id = self.text(row, "sandbox_id")?;
             let id = id
                 .parse()

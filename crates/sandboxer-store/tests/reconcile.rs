@@ -6,6 +6,8 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use sandboxer_extension::port::{Clock as _, SystemClock};
+use sandboxer_model::lifecycle::State;
+use sandboxer_store::Change;
 use support::{first, memory, open, record};
 
 const NAME: &str = "observe_backends";
@@ -76,6 +78,16 @@ async fn proof_of_life_never_moves_back() {
     }
     let seen = store.last_seen_alive(&id).await.unwrap().unwrap();
     assert_eq!(seen.as_microsecond(), later.as_microsecond());
+    assert_eq!(
+        store.seen_alive().await.unwrap().len(),
+        0,
+        "only what can be used is asked about"
+    );
+    for state in [State::Provisioning, State::Ready] {
+        record.sandbox.state = state;
+        store.commit(&mut record, &Change::default()).await.unwrap();
+    }
+    assert_eq!(store.seen_alive().await.unwrap().keys().collect::<Vec<_>>(), [&id]);
 }
 
 #[tokio::test]
