@@ -203,10 +203,10 @@ fn what_no_record_knows_is_reaped_and_what_is_of_others_is_not() {
     lab.run(&["hosts", "add", lab.host.alias()]).json();
     let backup = lab.world.path().join("backup");
     copy_records(&lab.world.data, &backup);
-    let lost = lab.create_anywhere(&[]).json()["sandbox_id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let [lost, lost_too] = [0, 1].map(|_| {
+        let created = lab.create_anywhere(&[]).json();
+        created["sandbox_id"].as_str().expect("an id").to_owned()
+    });
     copy_records(&backup, &lab.world.data);
     // Another installation's, on the same host.
     let elsewhere = lab.world.path().join("elsewhere");
@@ -247,21 +247,30 @@ fn what_no_record_knows_is_reaped_and_what_is_of_others_is_not() {
     );
     let young = lab.run(&["reap-stale", "--apply", "--older-than", "1"]).json();
     assert!(!young.to_string().contains("\"reaped\""), "{young}");
+    // Killed before it has removed anything, and after it has removed the first of the two: the next goes on.
+    for (place, left) in [("reap.before_effect", 2), ("reap.after_effect", 1)] {
+        let killed = lab.run_with(&["reap-stale", "--apply"], &[("SBX_CRASH_AT", place)]);
+        assert_eq!(killed.code, -9, "{place}: {killed:?}");
+        let things = |id: &&String| !lab.host.leftovers_of(id, Duration::ZERO).expect("an audit").is_empty();
+        assert_eq!(
+            [&lost, &lost_too].iter().filter(|id| things(id)).count(),
+            left,
+            "{place}"
+        );
+    }
     let reaped = lab.run(&["reap-stale", "--apply"]).json();
     for action in reaped["actions"].as_array().expect("a list") {
-        let expected = if action["sandbox_id"] == lost.as_str() {
+        let expected = if [&lost, &lost_too].iter().any(|id| action["sandbox_id"] == id.as_str()) {
             "reaped"
         } else {
             "kept"
         };
         assert_eq!(action["result"], expected, "{reaped}");
     }
-    assert!(
-        lab.host
-            .leftovers_of(&lost, Duration::from_secs(10))
-            .expect("an audit")
-            .is_empty()
-    );
+    for id in [&lost, &lost_too] {
+        let left = lab.host.leftovers_of(id, Duration::from_secs(10)).expect("an audit");
+        assert!(left.is_empty(), "{left:?}");
+    }
     for id in [&live, &theirs] {
         assert!(
             !lab.host.leftovers_of(id, Duration::ZERO).expect("an audit").is_empty(),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sandboxer_extension::{Call, Removal, Target};
+use sandboxer_extension::{Call, Removal, Target, cut};
 use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::UserError;
 use sandboxer_model::host::{SandboxInventory, StaleAction, StaleCandidate};
@@ -231,10 +231,12 @@ impl Engine {
             host: Some(sighting.address.clone()).filter(|address| !address.is_empty()),
             handle: None,
         };
+        cut!("reap.before_effect");
         let action = match extension.teardown(&call, &target).await {
             Ok(removal) => receipt(sighting, removal),
             Err(error) => done(sighting, ReapResult::Failed, Some(error.message)),
         };
+        cut!("reap.after_effect");
         if let Some(record) = &mut record {
             let kind = match action.result {
                 ReapResult::Reaped => "stale.reaped",

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sandboxer_extension::cut;
 use sandboxer_model::error::UserError;
 use sandboxer_model::host::{StaleAction, StaleKind};
 use sandboxer_store::Sighting as Earlier;
@@ -76,9 +75,7 @@ pub(super) async fn run(engine: &Engine) -> Result<Did, UserError> {
                 continue;
             }
             None => {
-                cut!("reconcile.reap_orphans.before_effect");
                 let action = engine.reap(&sighting).await?;
-                cut!("reconcile.reap_orphans.after_effect");
                 if let Some(error) = action.error {
                     did.open.push(format!("{thing}: {error}"));
                 }
