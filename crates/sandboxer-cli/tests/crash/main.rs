@@ -8,6 +8,7 @@
 )]
 
 mod clients;
+mod complete;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
@@ -144,6 +145,7 @@ macro_rules! killed {
             $(#[test] fn $name() { super::twice(&super::verbs::$verb) })*
         }
 
+        const VERBS: &[&Verb] = &[$(&verbs::$verb,)*];
         /// What all of them come to at least.
         const DEATHS: usize = 0 $(+ verbs::$verb.places)*;
         const PAIRS: usize = 0 $(+ verbs::$verb.pairs)*;
