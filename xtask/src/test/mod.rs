@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// A check that could not run counts as a failure.
     #[arg(long)]
     require_all: bool,
+    /// What takes long as well: as an ordinary user too, and ten minutes of churn.
+    #[arg(long)]
+    nightly: bool,
     /// Only this stage: workspace, rootless, weakened or doc.
     #[arg(long, value_name = "STAGE")]
     only: Option<String>,
@@ -42,6 +45,7 @@ struct Run {
     skip_log: PathBuf,
     /// Names the machines the tests share, as long as there are some.
     testbed: PathBuf,
+    nightly: bool,
 }
 
 const STAGES: &[&str] = &["workspace", "rootless", "weakened", "doc"];
@@ -67,6 +71,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         supervisor: Supervisor::new()?,
         skip_log: folder.join("skipped"),
         testbed: folder.join("testbed.json"),
+        nightly: options.nightly,
         scratch,
     };
     let before = audit::Baseline::take();
@@ -232,6 +237,9 @@ impl Run {
             .env("SBX_SKIP_LOG", &self.skip_log)
             .env("TMPDIR", &self.scratch)
             .env("INSTA_UPDATE", "no");
+        if self.nightly {
+            command.env("SBX_CHURN_SECONDS", "600");
+        }
         let compose = workspace::target_dir().join(sandboxer_testbed::plan::COMPOSE_PROGRAM);
         if compose.exists() {
             command.env("SBX_COMPOSE_V2", compose);

@@ -17,6 +17,15 @@ const PACKAGES: &[&str] = &[
     "sandboxer-cli",
 ];
 
+/// Tests that take minutes and whose way through the code is the same whoever runs them: only nightly.
+const ONLY_NIGHTLY: &[&str] = &[
+    "killed_again_during_recovery",
+    "a_server_that_is_killed_anywhere",
+    "that_goes_on",
+    "calls::",
+    "power::",
+];
+
 /// What became of the stage.
 pub(super) enum Stage {
     /// It ran.
@@ -53,6 +62,9 @@ pub(super) fn stage(run: &Run) -> Outcome<Stage> {
             .env("SBX_TEST_ROOTLESS", "1")
             .env_remove("XDG_RUNTIME_DIR")
             .args(["--test-threads", "2"]);
+        if !run.nightly {
+            command.args(ONLY_NIGHTLY.iter().flat_map(|name| ["--skip", name]));
+        }
         let (mut tally, success) = run.supervisor.tests(&mut command)?;
         if !success && tally.failed == 0 {
             tally.failed = 1;
