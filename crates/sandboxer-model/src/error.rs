@@ -53,6 +53,24 @@ pub enum ErrorCode {
     StoreForeign,
     /// The user interrupted it; what it had done was undone.
     Interrupted,
+    /// There is no API key with the request, or none that is valid.
+    Unauthenticated,
+    /// The API key does not allow it.
+    Forbidden,
+    /// Too many requests in a short time.
+    RateLimited,
+    /// The project has as much as it may have.
+    QuotaExceeded,
+    /// It was changed since it was read (`If-Match`).
+    PreconditionFailed,
+    /// The request is larger than it may be.
+    TooLarge,
+    /// The method, media type or encoding of a request is not one that is taken there.
+    NotAllowed,
+    /// The server died while it did this before, and whether it was done cannot be told.
+    InDoubt,
+    /// The server is stopping and takes no more work.
+    Draining,
 }
 
 /// Every code, in documentation order.
@@ -80,6 +98,15 @@ pub const ERROR_CODES: &[ErrorCode] = &[
     ErrorCode::StoreCorrupt,
     ErrorCode::StoreForeign,
     ErrorCode::Interrupted,
+    ErrorCode::Unauthenticated,
+    ErrorCode::Forbidden,
+    ErrorCode::RateLimited,
+    ErrorCode::QuotaExceeded,
+    ErrorCode::PreconditionFailed,
+    ErrorCode::TooLarge,
+    ErrorCode::NotAllowed,
+    ErrorCode::InDoubt,
+    ErrorCode::Draining,
 ];
 
 impl ErrorCode {
@@ -109,6 +136,15 @@ impl ErrorCode {
             ErrorCode::StoreCorrupt => "store_corrupt",
             ErrorCode::StoreForeign => "store_foreign",
             ErrorCode::Interrupted => "interrupted",
+            ErrorCode::Unauthenticated => "unauthenticated",
+            ErrorCode::Forbidden => "forbidden",
+            ErrorCode::RateLimited => "rate_limited",
+            ErrorCode::QuotaExceeded => "quota_exceeded",
+            ErrorCode::PreconditionFailed => "precondition_failed",
+            ErrorCode::TooLarge => "too_large",
+            ErrorCode::NotAllowed => "not_allowed",
+            ErrorCode::InDoubt => "in_doubt",
+            ErrorCode::Draining => "draining",
         }
     }
 
@@ -129,6 +165,36 @@ impl ErrorCode {
             ErrorCode::Timeout => 9,
             ErrorCode::Stuck => 10,
             ErrorCode::Interrupted => 130,
+            ErrorCode::Unauthenticated | ErrorCode::Forbidden => 11,
+            ErrorCode::RateLimited | ErrorCode::QuotaExceeded => 12,
+            ErrorCode::PreconditionFailed | ErrorCode::InDoubt => 5,
+            ErrorCode::TooLarge | ErrorCode::NotAllowed => 3,
+            ErrorCode::Draining => 7,
+        }
+    }
+
+    /// The status of an answer over HTTP that carries it.
+    pub fn http_status(self) -> u16 {
+        match self {
+            ErrorCode::Internal => 500,
+            ErrorCode::Usage => 400,
+            ErrorCode::InvalidProfile | ErrorCode::InvalidInput | ErrorCode::InvalidTtl | ErrorCode::KeyConflict => 422,
+            ErrorCode::NotFound => 404,
+            ErrorCode::Ambiguous | ErrorCode::WrongState | ErrorCode::Busy | ErrorCode::Fenced => 409,
+            ErrorCode::CannotEnforce | ErrorCode::Unsupported | ErrorCode::NoRoute | ErrorCode::MissingPrerequisite => {
+                422
+            }
+            ErrorCode::Unavailable | ErrorCode::StoreUnavailable | ErrorCode::Draining => 503,
+            ErrorCode::BackendFailed => 502,
+            ErrorCode::Timeout => 504,
+            ErrorCode::Stuck | ErrorCode::Interrupted | ErrorCode::InDoubt => 409,
+            ErrorCode::StoreCorrupt | ErrorCode::StoreForeign => 500,
+            ErrorCode::Unauthenticated => 401,
+            ErrorCode::Forbidden => 403,
+            ErrorCode::RateLimited | ErrorCode::QuotaExceeded => 429,
+            ErrorCode::PreconditionFailed => 412,
+            ErrorCode::TooLarge => 413,
+            ErrorCode::NotAllowed => 415,
         }
     }
 }

@@ -133,6 +133,51 @@ fn entry(code: ErrorCode) -> Entry {
             "Ctrl-C during `sandboxer create`",
             "nothing",
         ),
+        ErrorCode::Unauthenticated => entry(
+            "a request came without an API key, or with one that is wrong, expired or revoked; which of these is not said",
+            "a request without `Authorization: Bearer sbx_live_…`",
+            "set SANDBOXER_API_KEY; an administrator makes keys with `sandboxer keys create`",
+        ),
+        ErrorCode::Forbidden => entry(
+            "the API key is valid and does not allow this",
+            "an agent's key that asks for `GET /v1/hosts`",
+            "use a key with the grant that the message names",
+        ),
+        ErrorCode::RateLimited => entry(
+            "too many requests in a short time",
+            "an eleventh create within a second",
+            "wait as long as the header `Retry-After` says",
+        ),
+        ErrorCode::QuotaExceeded => entry(
+            "the project has as many sandboxes as it may have",
+            "a fifty-first create while fifty sandboxes of the project live",
+            "destroy one, or have an administrator raise it with `sandboxer projects set`",
+        ),
+        ErrorCode::PreconditionFailed => entry(
+            "the sandbox was changed since it was read",
+            "`If-Match` with an ETag that is not the present one",
+            "read it again and decide anew",
+        ),
+        ErrorCode::TooLarge => entry(
+            "a request is larger than it may be",
+            "a body of more than 1 MiB",
+            "send less; files have an endpoint of their own that takes more",
+        ),
+        ErrorCode::NotAllowed => entry(
+            "the method, media type or encoding of a request is not taken there",
+            "a body that is not `application/json`",
+            "see what the operation takes in `/docs`",
+        ),
+        ErrorCode::InDoubt => entry(
+            "the server died while it did this before, so whether it was done cannot be told",
+            "the same `Idempotency-Key` again for a command that was running when the server was killed",
+            "look what became of it, and use a new key to do it again",
+        ),
+        ErrorCode::Draining => entry(
+            "the server is stopping and takes no more work",
+            "a create right after the server got SIGTERM",
+            "try again in a moment, with the same `Idempotency-Key`",
+        ),
     }
 }
 

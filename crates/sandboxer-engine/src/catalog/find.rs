@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use sandboxer_api::catalog::Listed;
 use sandboxer_model::document::{Diagnostic, Place, decode, is_profile_id, nearest, parse_profile, read_checked};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::profile::{Profile, Trust};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::layer::{Layer, Layers, Shelf, shelves};
 use super::report::invalid;
@@ -28,25 +27,6 @@ pub struct Resolved {
     pub source: String,
     /// Where profiles of the same name are that it hides, nearest first.
     pub overrides: Vec<String>,
-}
-
-/// One line of the catalog.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Listed {
-    /// Its id.
-    pub id: String,
-    /// Its version.
-    pub version: String,
-    /// What it is for.
-    pub description: String,
-    /// The backend it is written for.
-    pub extension: String,
-    /// The layer it is in.
-    pub layer: Layer,
-    /// `shipped`, or its file.
-    pub source: String,
-    /// Where profiles of the same name are that it hides, nearest first.
-    pub shadowed: Vec<String>,
 }
 
 /// What a shelf is called that is inside the binary.

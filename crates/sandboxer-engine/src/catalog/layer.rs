@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+pub use sandboxer_api::catalog::Layer;
 
 /// The directories of the layers that belong to the machine and the user. `None` leaves a layer out.
 #[derive(Debug, Clone, Default)]
@@ -12,32 +11,6 @@ pub struct Layers {
     pub system: Option<PathBuf>,
     /// For this user, `~/.config/sandboxer/profiles`.
     pub user: Option<PathBuf>,
-}
-
-/// Where a profile comes from. Nearer layers win over farther ones: each is nearer than the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Layer {
-    /// Inside the binary.
-    Shipped,
-    /// For everybody on this machine.
-    System,
-    /// For this user.
-    User,
-    /// `.sandboxer/profiles` of the repository one works in.
-    Repository,
-}
-
-impl Layer {
-    /// The name used in JSON and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Layer::Shipped => "shipped",
-            Layer::System => "system",
-            Layer::User => "user",
-            Layer::Repository => "repository",
-        }
-    }
 }
 
 /// Where a repository keeps its profiles.

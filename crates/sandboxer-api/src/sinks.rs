@@ -1,52 +1,11 @@
 //! Delivery of events, and the places they are sent to.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use sandboxer_model::event::Event;
 use sandboxer_model::sink::Sink;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How much one call of [`Engine::deliver`](crate::Engine::deliver) may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeliverLimits {
-    /// Requests at most.
-    pub requests: u32,
-    /// Time at most, whatever the other side does.
-    pub time: Duration,
-    /// Whether somebody waits for it.
-    pub hurry: Hurry,
-}
-
-/// Whether somebody waits for a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hurry {
-    /// Somebody does: a sink that was too slow of late is left to others.
-    Yes,
-    /// Nobody does: a request has all the time that one may take.
-    No,
-}
-
-impl DeliverLimits {
-    /// For a command that has done its own work: a quarter of a second.
-    pub fn brief() -> DeliverLimits {
-        DeliverLimits {
-            requests: 64,
-            time: Duration::from_millis(250),
-            hurry: Hurry::Yes,
-        }
-    }
-
-    /// For a process of its own, or one turn of a loop: half a minute.
-    pub fn patient() -> DeliverLimits {
-        DeliverLimits {
-            requests: 10_000,
-            time: Duration::from_secs(30),
-            hurry: Hurry::No,
-        }
-    }
-}
 
 /// What a delivery came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

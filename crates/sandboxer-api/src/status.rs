@@ -55,7 +55,7 @@ pub struct Action {
 
 impl Did {
     /// Adds something that was changed.
-    pub(crate) fn add(&mut self, what: &str, on: impl ToString) {
+    pub fn add(&mut self, what: &str, on: impl ToString) {
         self.actions.push(Action {
             what: what.to_owned(),
             on: on.to_string(),
