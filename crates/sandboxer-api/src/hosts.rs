@@ -9,15 +9,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A host to register.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AddHost {
     /// Its name here.
     pub name: String,
     /// How it is reached; `None`: its name says it.
+    #[serde(default)]
     pub address: Option<String>,
     /// Free labels.
+    #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// What sandboxes may take of it altogether.
+    #[serde(default)]
     pub capacity: Capacity,
 }
 

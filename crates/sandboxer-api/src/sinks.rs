@@ -21,11 +21,13 @@ pub struct Delivered {
 }
 
 /// A webhook to add.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AddWebhook {
     /// Where messages go.
     pub url: String,
     /// Kinds of events, such as `state.ready` or `state.*`; empty: all.
+    #[serde(default)]
     pub events: Vec<String>,
 }
 

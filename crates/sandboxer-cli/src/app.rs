@@ -7,12 +7,15 @@ use clap::{CommandFactory as _, Parser as _};
 use extension_native::Spare;
 use sandboxer_model::error::{ErrorCode, UserError};
 
-use crate::args::{Cli, ColorMode, Globals, Internal, InternalVerb, OutputMode, Verb};
+use crate::args::{Cli, ColorMode, Globals, Internal, InternalVerb, OutputMode, ServeArgs, Verb};
 use crate::context::{self, Context};
 use crate::error::{self, ExitCodes};
 use crate::output::color::Paint;
 use crate::output::shown;
 use crate::{fast, terminal, verb};
+
+/// Threads of a server that take turns at its tasks; what blocks has threads of its own.
+const WORKERS: usize = 4;
 
 /// Whether this command line most likely makes a sandbox; it may still be wrong, or come to nothing.
 pub(crate) fn makes_a_sandbox(words: impl IntoIterator<Item = OsString>) -> bool {
@@ -94,7 +97,7 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::Hosts { verb } => wait_for(context, verb::hosts::hosts(context, verb)),
         Verb::Inspect { verb } => wait_for(context, verb::inspect::inspect(context, verb)),
         Verb::ReapStale(args) => wait_for(context, verb::reap_stale::reap_stale(context, args)),
-        Verb::Serve(args) => wait_for(context, verb::serve::serve(context, &args)),
+        Verb::Serve(args) => serve(context, &args),
         Verb::Status(args) => wait_for(context, verb::status::status(context, args.check)),
         Verb::Doctor(args) => wait_for(context, verb::doctor::doctor(context, args.fix)),
     }
@@ -122,6 +125,19 @@ fn wait_for(context: &Context, work: impl Future<Output = Result<u8, UserError>>
     });
     // The process ends right after this: threads that still wait inside the runtime must not be waited for.
     std::mem::forget(runtime);
+    outcome
+}
+
+/// A server has threads and sockets, which no other verb pays for.
+fn serve(context: &Context, args: &ServeArgs) -> Result<u8, UserError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot start the runtime: {error}")))?;
+    let outcome = runtime.block_on(verb::serve::serve(context, args));
+    // What is left of it is in the store.
+    runtime.shutdown_background();
     outcome
 }
 

@@ -200,7 +200,8 @@ is told when it is ready (sd_notify).
 
 Examples:
   sandboxer serve
-  sandboxer serve --output json
+  sandboxer serve --listen 127.0.0.1:8600
+  sandboxer serve --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
   sandboxer serve --once")]
     Serve(ServeArgs),
     /// Show how everything stands: what keeps it true, sandboxes, operations, hosts

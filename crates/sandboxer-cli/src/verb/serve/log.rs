@@ -77,3 +77,9 @@ fn quoted(value: &str) -> String {
         format!("{value:?}")
     }
 }
+
+impl sandboxer_server::log::Log for Log {
+    fn line(&self, level: sandboxer_server::log::Level, what: &str, fields: &[(&str, &str)]) {
+        Log::line(self, level.name(), what, fields);
+    }
+}

@@ -1,6 +1,7 @@
-//! `serve`: run the reconcilers until told to stop. Timers only decide when to look; what is true is in the store and at
-//! the backends, so that a server that is killed loses nothing.
+//! `serve`: run the reconcilers and answer the API until told to stop. Timers only decide when to look; what is true is in the
+//! store and at the backends, so that a server that is killed loses nothing.
 
+mod api;
 mod log;
 mod manager;
 
@@ -35,19 +36,21 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Result<u8, UserError> {
     let cancel = Cancel::new();
     let signals = Interrupts::receive(Meaning::Undo, &cancel)?;
-    let log = Log::new(context);
+    let log = Arc::new(Log::new(context));
     // It lives as long as the process.
-    let engine: &'static Engine = Box::leak(Box::new(context.open(context.extensions(Warm::No)?).await?));
+    let engine: &'static Engine = Box::leak(Box::new(context.open_shared(context.extensions(Warm::No)?).await?));
     if args.once {
         return once(engine, &log).await;
     }
     signals.watch();
     let manager = Manager::from_environment();
+    let nudged = Arc::new(Notify::new());
+    let api = api::bind(context, args, engine, &log, &cancel, &nudged).await?;
     let server = Arc::new(Server {
         engine,
         cancel,
         log,
-        nudged: Notify::new(),
+        nudged,
         told: Mutex::default(),
         clock: Arc::clone(&context.clock),
     });
@@ -56,13 +59,18 @@ pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Result<u8, Use
         tasks.spawn(keep(Arc::clone(&server), one));
     }
     tasks.spawn(listen(Arc::clone(&server)));
+    let addresses = api.addresses().join(" ");
+    tasks.spawn(api.run());
     if let Some(every) = manager.watchdog() {
         tasks.spawn(stay_alive(Arc::clone(&server), manager.clone(), every));
     }
     server.log.line(
         "info",
         "serving",
-        &[("data_dir", &context.data_dir.display().to_string())],
+        &[
+            ("data_dir", &context.data_dir.display().to_string()),
+            ("api", &addresses),
+        ],
     );
     manager.tell("READY=1");
     server.cancel.cancelled().await;
@@ -82,8 +90,8 @@ pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Result<u8, Use
 struct Server {
     engine: &'static Engine,
     cancel: Cancel,
-    log: Log,
-    nudged: Notify,
+    log: Arc<Log>,
+    nudged: Arc<Notify>,
     /// Damage that was told of.
     told: Mutex<BTreeSet<String>>,
     clock: Arc<dyn sandboxer_extension::port::Clock>,

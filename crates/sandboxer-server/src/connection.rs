@@ -1,0 +1,238 @@
+//! Connections: how many, from where, how slow. One that sends no request in time is closed, and who has many cannot take those
+//! of others.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use crate::dispatch::Peer;
+use crate::log::Level;
+use crate::socket::Socket;
+use crate::state::State;
+
+/// How long the head of a request may take, and how long a connection may be idle between two.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a TLS handshake may take.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of the head of a request at most.
+const MOST_HEAD: usize = 16 * 1024;
+/// Headers of a request at most.
+const MOST_HEADERS: usize = 64;
+/// What is said to who comes when there is no room; written before anything is read.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+/// Wait after a failure to accept, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// In all.
+    pub(crate) most: usize,
+    /// From one address.
+    pub(crate) most_of_one: usize,
+}
+
+/// Where requests that come through a proxy say they come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forwarded {
+    /// Nobody is believed.
+    Ignored,
+    /// The proxy in front is: the last address it names.
+    Believed,
+}
+
+/// One door: a listener and how what comes through it is treated.
+pub(crate) struct Door {
+    pub(crate) socket: Socket,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) forwarded: Forwarded,
+}
+
+/// Those who are inside.
+pub(crate) struct Guests {
+    room: Room,
+    inside: Mutex<HashMap<Option<IpAddr>, usize>>,
+}
+
+impl Guests {
+    /// Nobody yet.
+    pub(crate) fn new(room: Room) -> Arc<Guests> {
+        Arc::new(Guests {
+            room,
+            inside: Mutex::default(),
+        })
+    }
+
+    /// Lets one in; `None`: there is no room for it.
+    fn enter(self: &Arc<Guests>, from: Option<IpAddr>) -> Option<Guest> {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = inside.values().sum();
+        let of_one = inside.get(&from).copied().unwrap_or(0);
+        // A local socket is one address for everybody, and so is a proxy.
+        let most_of_one = if from.is_some() { self.room.most_of_one } else { self.room.most };
+        if all >= self.room.most || of_one >= most_of_one {
+            return None;
+        }
+        inside.insert(from, of_one + 1);
+        Some(Guest {
+            guests: Arc::clone(self),
+            from,
+        })
+    }
+}
+
+/// A place that is given back.
+struct Guest {
+    guests: Arc<Guests>,
+    from: Option<IpAddr>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut inside = self.guests.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = inside.get_mut(&self.from) {
+            *count -= 1;
+            if *count == 0 {
+                inside.remove(&self.from);
+            }
+        }
+    }
+}
+
+/// Lets connections in until the server stops.
+pub(crate) async fn accept(
+    door: Door,
+    router: Router,
+    state: Arc<State>,
+    guests: Arc<Guests>,
+    graceful: Arc<GracefulShutdown>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = next(&door.socket) => accepted,
+            () = state.stop.cancelled() => return,
+        };
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                state.log.line(Level::Warn, "cannot accept a connection", &[("why", &error.to_string())]);
+                state.clock.sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(guest) = guests.enter(from) else {
+            state.metrics.turned_away.inc();
+            tokio::spawn(turn_away(stream));
+            continue;
+        };
+        let serving = Serving {
+            router: router.clone(),
+            state: Arc::clone(&state),
+            from,
+            forwarded: door.forwarded,
+        };
+        let (tls, graceful) = (door.tls.clone(), Arc::clone(&graceful));
+        tokio::spawn(async move {
+            let _guest = guest;
+            serving.state.metrics.connections.inc();
+            serving.run(stream, tls, &graceful).await;
+            serving.state.metrics.connections.dec();
+        });
+    }
+}
+
+/// A connection of either kind.
+enum Stream {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+async fn next(socket: &Socket) -> std::io::Result<(Stream, Option<IpAddr>)> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, from) = listener.accept().await?;
+            // Answers are small, and somebody waits for each.
+            stream.set_nodelay(true)?;
+            Ok((Stream::Tcp(stream), Some(from.ip())))
+        }
+        Socket::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), None)),
+    }
+}
+
+async fn turn_away(stream: Stream) {
+    // Whoever does not take it learns nothing, and is gone all the same.
+    let _ = match stream {
+        Stream::Tcp(mut stream) => stream.write_all(NO_ROOM).await,
+        Stream::Unix(mut stream) => stream.write_all(NO_ROOM).await,
+    };
+}
+
+struct Serving {
+    router: Router,
+    state: Arc<State>,
+    from: Option<IpAddr>,
+    forwarded: Forwarded,
+}
+
+impl Serving {
+    async fn run(&self, stream: Stream, tls: Option<TlsAcceptor>, graceful: &GracefulShutdown) {
+        match (stream, tls) {
+            (Stream::Unix(stream), _) => self.serve(stream, graceful).await,
+            (Stream::Tcp(stream), None) => self.serve(stream, graceful).await,
+            (Stream::Tcp(stream), Some(tls)) => {
+                let handshake = tls.accept(stream);
+                let stream = tokio::select! {
+                    stream = handshake => stream,
+                    () = self.state.clock.sleep(HANDSHAKE_PATIENCE) => return,
+                };
+                if let Ok(stream) = stream {
+                    self.serve(stream, graceful).await;
+                }
+            }
+        }
+    }
+
+    async fn serve<S>(&self, stream: S, graceful: &GracefulShutdown)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (router, from, forwarded) = (self.router.clone(), self.from, self.forwarded);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            let peer = peer(from, forwarded, request.headers());
+            request.extensions_mut().insert(peer);
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_PATIENCE)
+            .max_header_size(MOST_HEAD)
+            .max_headers(MOST_HEADERS)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        // What a peer does wrong on its connection is its own affair.
+        let _ = graceful.watch(connection).await;
+    }
+}
+
+fn peer(from: Option<IpAddr>, forwarded: Forwarded, headers: &HeaderMap) -> Peer {
+    let named = || {
+        let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+        last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+    };
+    match forwarded {
+        Forwarded::Ignored => Peer(from),
+        Forwarded::Believed => Peer(named().or(from)),
+    }
+}

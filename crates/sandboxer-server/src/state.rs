@@ -1,0 +1,46 @@
+//! What all calls of one server share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sandboxer_engine::{Cancel, Engine};
+use sandboxer_extension::port::{Clock, IdSource};
+use tokio::sync::Notify;
+
+use crate::driver::Driver;
+use crate::limit::Limits;
+use crate::log::Log;
+use crate::metrics::Metrics;
+
+/// The server, as its routes see it.
+pub(crate) struct State {
+    /// Lives as long as the process.
+    pub(crate) engine: &'static Engine,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    /// Set when the server is to stop.
+    pub(crate) stop: Cancel,
+    /// Told whenever a call changed something.
+    pub(crate) changed: Arc<Notify>,
+    pub(crate) driver: Driver,
+    /// Where uploads are kept.
+    pub(crate) data_dir: PathBuf,
+    /// Whether metrics are shown to anybody.
+    pub(crate) metrics_are: MetricsAre,
+    /// The API document, as it is sent.
+    pub(crate) document: &'static str,
+    /// The page that shows it.
+    pub(crate) docs: &'static str,
+}
+
+/// Who sees the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAre {
+    /// Who has a key that may read about the server.
+    Keyed,
+    /// Anybody who reaches the server.
+    Open,
+}
