@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use axum::http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::dispatch::Peer;
@@ -64,6 +65,7 @@ pub(crate) struct Door {
 pub(crate) struct Guests {
     room: Room,
     inside: Mutex<HashMap<Option<IpAddr>, usize>>,
+    connections: TaskTracker,
 }
 
 impl Guests {
@@ -72,7 +74,14 @@ impl Guests {
         Arc::new(Guests {
             room,
             inside: Mutex::default(),
+            connections: TaskTracker::new(),
         })
+    }
+
+    /// Waits until all have left. The doors are closed by then.
+    pub(crate) async fn leave(&self) {
+        self.connections.close();
+        self.connections.wait().await;
     }
 
     /// Lets one in; `None`: there is no room for it.
@@ -112,13 +121,7 @@ impl Drop for Guest {
 }
 
 /// Lets connections in until the server stops.
-pub(crate) async fn accept(
-    door: Door,
-    router: Router,
-    state: Arc<State>,
-    guests: Arc<Guests>,
-    graceful: Arc<GracefulShutdown>,
-) {
+pub(crate) async fn accept(door: Door, router: Router, state: Arc<State>, guests: Arc<Guests>) {
     loop {
         let accepted = tokio::select! {
             accepted = next(&door.socket) => accepted,
@@ -143,11 +146,11 @@ pub(crate) async fn accept(
             from,
             forwarded: door.forwarded,
         };
-        let (tls, graceful) = (door.tls.clone(), Arc::clone(&graceful));
-        tokio::spawn(async move {
+        let tls = door.tls.clone();
+        guests.connections.spawn(async move {
             let _guest = guest;
             serving.state.metrics.connections.inc();
-            serving.run(stream, tls, &graceful).await;
+            serving.run(stream, tls).await;
             serving.state.metrics.connections.dec();
         });
     }
@@ -187,10 +190,10 @@ struct Serving {
 }
 
 impl Serving {
-    async fn run(&self, stream: Stream, tls: Option<TlsAcceptor>, graceful: &GracefulShutdown) {
+    async fn run(&self, stream: Stream, tls: Option<TlsAcceptor>) {
         match (stream, tls) {
-            (Stream::Unix(stream), _) => self.serve(stream, graceful).await,
-            (Stream::Tcp(stream), None) => self.serve(stream, graceful).await,
+            (Stream::Unix(stream), _) => self.serve(stream).await,
+            (Stream::Tcp(stream), None) => self.serve(stream).await,
             (Stream::Tcp(stream), Some(tls)) => {
                 let handshake = tls.accept(stream);
                 let stream = tokio::select! {
@@ -198,13 +201,13 @@ impl Serving {
                     () = self.state.clock.sleep(HANDSHAKE_PATIENCE) => return,
                 };
                 if let Ok(stream) = stream {
-                    self.serve(stream, graceful).await;
+                    self.serve(stream).await;
                 }
             }
         }
     }
 
-    async fn serve<S>(&self, stream: S, graceful: &GracefulShutdown)
+    async fn serve<S>(&self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -221,8 +224,15 @@ impl Serving {
             .max_headers(MOST_HEADERS)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
+        let mut connection = pin!(connection);
         // What a peer does wrong on its connection is its own affair.
-        let _ = graceful.watch(connection).await;
+        let _ = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.state.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
     }
 }
 

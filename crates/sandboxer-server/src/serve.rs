@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulShutdown;
 use sandboxer_engine::{Cancel, Engine};
 use sandboxer_extension::port::{Clock, IdSource};
 use sandboxer_model::error::UserError;
@@ -143,18 +142,15 @@ impl Server {
     pub async fn run(self) {
         let router = router::router(&self.state);
         let guests = Guests::new(self.room);
-        let graceful = Arc::new(GracefulShutdown::new());
         let mut doors = tokio::task::JoinSet::new();
         for door in self.doors {
             let (router, state) = (router.clone(), Arc::clone(&self.state));
-            doors.spawn(connection::accept(door, router, state, Arc::clone(&guests), Arc::clone(&graceful)));
+            doors.spawn(connection::accept(door, router, state, Arc::clone(&guests)));
         }
         while doors.join_next().await.is_some() {}
         let finished = async {
             self.state.driver.drain().await;
-            if let Some(graceful) = Arc::into_inner(graceful) {
-                graceful.shutdown().await;
-            }
+            guests.leave().await;
         };
         tokio::select! {
             () = finished => {}
