@@ -8,8 +8,11 @@ pub use sandboxer_api::answer::{
     Cost, Created, Destroyed, ExpireAction, ExpireResult, Explanation, History, Location, OperationTrace, Plan, Recipe,
     Recovered, StepTrace,
 };
+pub use sandboxer_api::audit::{AuditRow, AuditVerdict};
 pub use sandboxer_api::drift::{Drift, DriftClass, DriftReport, DriftResult, Remedy};
 pub use sandboxer_api::hosts::{AddHost, HostInspection, ReapAction, ReapReport, ReapResult, Sight, StaleReport};
+pub use sandboxer_api::identity::{Identity, Key, MadeKey, NewKey, Project, RotateKey, SetProject};
+pub use sandboxer_api::request::Operation;
 pub use sandboxer_api::sinks::{AddWebhook, AddedWebhook, Delivered, ListedEvent, Redelivered, TestedWebhook, Waiting};
 pub use sandboxer_api::status::{
     Action, Did, HostBrief, HostLoss, ReconcilerStatus, RunReport, Status, StuckOperation,
@@ -21,6 +24,7 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::profile::Scope;
 use sandboxer_model::sandbox::{Consumer, Sandbox};
+pub use sandboxer_store::{AuditEntry, Begun, PageFilter, PlacedEvent, RequestKey, Viewer};
 use serde::{Deserialize, Serialize};
 
 /// What to create.
@@ -49,8 +53,37 @@ pub struct CreateRequest {
     /// caller can ask again.
     pub if_abandoned: IfAbandoned,
     /// The same key with the same request comes to the same sandbox, however often it is asked for; 1 to 255 visible ASCII
-    /// characters, for each project apart.
+    /// characters, for each project and owner apart.
     pub idempotency_key: Option<String>,
+    /// The subject it is made for, which it then belongs to; none: whoever works on this machine.
+    pub owner: Option<String>,
+    /// How far the caller is trusted.
+    pub caller: Caller,
+    /// Directories for inputs that are one, each absolute: what a server was sent, or an operator allowed.
+    pub directories: BTreeMap<String, std::path::PathBuf>,
+    /// Sandboxes its project may have that are not destroyed, with this one.
+    pub max_live: Option<u32>,
+}
+
+/// How far a caller is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Caller {
+    /// Works on this machine: may name files and directories of it, and any host.
+    #[default]
+    Operator,
+    /// Works elsewhere: may name profiles of the catalog and registered hosts, and no path.
+    Tenant,
+}
+
+/// A sandbox as a viewer sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// Counts the changes of its record.
+    pub revision: u64,
+    /// Whether the viewer's subject made it, or the viewer is not bound to a subject.
+    pub is_own: bool,
 }
 
 /// What becomes of a creation whose caller died.

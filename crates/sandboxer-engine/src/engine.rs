@@ -195,6 +195,14 @@ impl Engine {
         self.do_exec(id, cmd).await
     }
 
+    /// Says that a sandbox is used by other ways than a command inside: a ready one is `active` from here on.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongState`.
+    pub async fn activate(&self, id: &str) -> Result<Sandbox, UserError> {
+        self.do_activate(id).await
+    }
+
     /// Shows what a sandbox's services print.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! | [`api`] | what callers pass in and get back |
 //! | `engine` | the façade: one method per thing a caller can ask for |
 //! | [`operation`] | durable operations: one file per verb, each with its table of steps |
+//! | `callers` | what a server asks for beside sandboxes: keys, projects, the audit log, answered requests |
 //! | `prepare` | everything a create refuses before a backend is asked; also the dry run |
 //! | `route` | which backend, and why the others lost |
 //! | `host` | registered hosts, looking at them, what is left over there |
@@ -19,6 +20,7 @@
 //! | `error` | errors of backends, as users see them |
 
 pub mod api;
+mod callers;
 pub mod cancel;
 pub mod catalog;
 mod drift;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use sandboxer_extension::Validation;
 use sandboxer_model::duration::Span;
 use sandboxer_model::error::{ErrorCode, UserError};
-use sandboxer_model::profile::{Profile, Scope};
+use sandboxer_model::profile::{InputKind, Profile, Scope};
 use sandboxer_model::route::{Candidate, RouteDecision};
 use sandboxer_model::sandbox::Consumer;
 
-use crate::api::{CreateRequest, Plan};
+use crate::api::{Caller, CreateRequest, Plan};
 use crate::catalog;
 use crate::engine::Engine;
 use crate::route::Wanted;
@@ -40,9 +40,12 @@ pub(crate) struct Prepared {
 impl Engine {
     pub(crate) async fn prepare(&self, req: &CreateRequest) -> Result<Prepared, UserError> {
         let name = req.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
-        let resolved = self.catalog.resolve(name, &req.working_dir)?;
+        let resolved = match req.caller {
+            Caller::Operator => self.catalog.resolve(name, &req.working_dir)?,
+            Caller::Tenant => self.catalog.resolve_shared(name)?,
+        };
         let profile = resolved.profile;
-        let inputs = catalog::inputs::validate(&profile, &req.inputs, &req.working_dir)?;
+        let inputs = catalog::inputs::validate(&profile, &given(&profile, req)?, &req.working_dir)?;
         let ttl = time_to_live(&profile, req.ttl)?;
         check_labels(&req.labels)?;
         check_consumer(&req.consumer)?;
@@ -54,7 +57,7 @@ impl Engine {
             inputs,
             ttl,
             scope,
-            scope_key: scope_key(scope, &req.consumer, &profile.id),
+            scope_key: scope_key(scope, &req.consumer, req.owner.as_deref(), &profile.id),
             route,
             first,
             validation,
@@ -135,15 +138,50 @@ fn time_to_live(profile: &Profile, asked: Option<Span>) -> Result<Span, UserErro
     Ok(ttl)
 }
 
-/// What makes two creates the same sandbox; `None`: nothing does. A sandbox of another profile is never a match.
-pub(crate) fn scope_key(scope: Scope, consumer: &Consumer, profile_id: &str) -> Option<String> {
+/// The inputs as they are to be checked: directories that a server resolved among them, and for a tenant no others.
+fn given(profile: &Profile, req: &CreateRequest) -> Result<BTreeMap<String, String>, UserError> {
+    let invalid = |what: String| UserError::new(ErrorCode::InvalidInput, what);
+    let is_directory = |name: &String| {
+        let spec = profile.inputs.get(name);
+        spec.is_some_and(|spec| spec.kind == InputKind::Directory)
+    };
+    if req.caller == Caller::Tenant
+        && let Some(name) = req.inputs.keys().find(|name| is_directory(name))
+    {
+        let what = format!("the input `{name}` of {} is a directory, which is not named by a path here", profile.id);
+        return Err(invalid(what).hint("upload the directory and name it as `upload:<id>`"));
+    }
+    let mut given = req.inputs.clone();
+    for (name, directory) in &req.directories {
+        if !is_directory(name) {
+            return Err(invalid(format!("{} has no input `{name}` that is a directory", profile.id)));
+        }
+        let Some(text) = directory.to_str() else {
+            return Err(invalid(format!("the directory for the input `{name}` has a name that is not UTF-8")));
+        };
+        given.insert(name.clone(), text.to_owned());
+    }
+    Ok(given)
+}
+
+/// What makes two creates the same sandbox; `None`: nothing does. A sandbox of another profile is never a match, and but
+/// for what is shared none of another owner.
+pub(crate) fn scope_key(
+    scope: Scope,
+    consumer: &Consumer,
+    owner: Option<&str>,
+    profile_id: &str,
+) -> Option<String> {
     let project = consumer.project.as_deref().unwrap_or("");
     // JSON keeps parts apart whatever they contain.
-    let parts = match scope {
+    let mut parts = match scope {
         Scope::Session => vec!["session", consumer.run_id.as_deref()?, project, profile_id],
         Scope::Agent => vec!["agent", consumer.actor.name(), project, profile_id],
         Scope::Shared => vec!["shared", project, profile_id],
     };
+    if scope != Scope::Shared {
+        parts.extend(owner);
+    }
     serde_json::to_string(&parts).ok()
 }
 
@@ -170,15 +208,18 @@ pub(crate) fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), User
 fn check_consumer(consumer: &Consumer) -> Result<(), UserError> {
     for (what, text) in [("the project", &consumer.project), ("the run id", &consumer.run_id)] {
         if let Some(text) = text {
-            if text.is_empty() {
-                return Err(
-                    UserError::new(ErrorCode::InvalidInput, format!("{what} is empty")).hint("leave it out instead")
-                );
-            }
-            check_text(what, text)?;
+            check_name(what, text)?;
         }
     }
     Ok(())
+}
+
+/// Refuses what is no name of a project or run.
+pub(crate) fn check_name(what: &str, text: &str) -> Result<(), UserError> {
+    if text.is_empty() {
+        return Err(UserError::new(ErrorCode::InvalidInput, format!("{what} is empty")).hint("leave it out instead"));
+    }
+    check_text(what, text)
 }
 
 fn check_text(what: &str, text: &str) -> Result<(), UserError> {

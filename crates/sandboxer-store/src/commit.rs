@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::host::{Refused, write_reservation};
 use crate::open::{Connection, Store, sqlite_code};
 use crate::outbox::note_in_outbox;
+use crate::project::count_live;
 use crate::record::{Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepRecord, Stored};
 
 /// What a commit must survive. A later `Acknowledged` commit makes every earlier one durable too.
@@ -37,6 +38,8 @@ pub struct Change {
     pub meters: Vec<MeterRow>,
     /// What becomes of the sandbox's idempotency key.
     pub key: KeyChange,
+    /// Live sandboxes its project may have with this one; of a record that is not stored yet.
+    pub max_live: Option<u32>,
     /// What the commit must survive.
     pub durability: Durability,
 }
@@ -74,8 +77,8 @@ impl Store {
     /// Afterwards `record` knows what is stored, so that it can be changed and committed again.
     ///
     /// # Errors
-    /// `Fenced` and `Stale` when the row is not as it was read, `ScopeTaken`, `NoRoom`, `IllegalMove`, and those of the
-    /// file.
+    /// `Fenced` and `Stale` when the row is not as it was read, `ScopeTaken`, `KeyTaken`, `QuotaExceeded`, `NoRoom`,
+    /// `IllegalMove`, and those of the file.
     pub async fn commit(&self, record: &mut SandboxRecord, change: &Change) -> Result<(), StoreError> {
         let Some(faults) = &self.faults else {
             return self.commit_now(record, change);
@@ -157,6 +160,8 @@ impl Store {
         for meter in &change.meters {
             write_meter(&transaction, &record.sandbox.sandbox_id, meter)?;
         }
+        // Last, since a create that finds a sandbox of its scope or key takes no place.
+        check_quota(&transaction, record, change)?;
         cut!("store.commit.before");
         transaction.commit()?;
         cut!("store.commit.after");
@@ -346,6 +351,22 @@ impl Store {
             (Err(error), _) => self.classify(&error),
         }
     }
+}
+
+/// The write lock is held, so nobody takes the last place at the same time.
+fn check_quota(transaction: &Transaction<'_>, record: &SandboxRecord, change: &Change) -> Result<(), Failed> {
+    let (None, Some(most), Some(project)) = (&record.stored, change.max_live, &record.sandbox.consumer.project) else {
+        return Ok(());
+    };
+    let with_it = count_live(transaction, project)?;
+    if with_it <= u64::from(most) {
+        return Ok(());
+    }
+    Err(Failed::Store(StoreError::QuotaExceeded {
+        project: project.clone(),
+        live: with_it.saturating_sub(1),
+        most,
+    }))
 }
 
 /// Why nothing was written.

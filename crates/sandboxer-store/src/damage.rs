@@ -54,6 +54,10 @@ pub(crate) const SINKS: Table = table("sink", &["id"]);
 pub(crate) const DELIVERIES: Table = table("delivery", &["sink_id", "sandbox_id"]);
 pub(crate) const RECONCILERS: Table = table("reconciler", &["name"]);
 pub(crate) const SIGHTINGS: Table = table("sighting", &["topic", "thing"]);
+pub(crate) const API_KEYS: Table = table("api_key", &["id"]);
+pub(crate) const PROJECTS: Table = table("project", &["name"]);
+pub(crate) const AUDIT: Table = table("audit", &["seq"]);
+pub(crate) const REQUESTS: Table = table("request", &["key"]);
 pub(crate) const ALIVE: Table = table("alive", &["sandbox_id"]);
 
 /// What was noticed so far.

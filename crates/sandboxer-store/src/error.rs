@@ -85,6 +85,16 @@ pub enum StoreError {
         /// What there is not enough of.
         why: String,
     },
+    /// The project has as many live sandboxes as it may; nothing was written.
+    #[error("project `{project}` has {live} live sandboxes, and may have {most}")]
+    QuotaExceeded {
+        /// Which project.
+        project: String,
+        /// How many it has.
+        live: u64,
+        /// How many it may have.
+        most: u32,
+    },
     /// A host of this name is registered already.
     #[error("a host called `{0}` is registered already")]
     HostTaken(String),
@@ -109,7 +119,7 @@ pub enum StoreError {
     /// There is no such record.
     #[error("there is no {what} `{name}`")]
     NotFound {
-        /// `sandbox`, `operation`, `host`, `sink`.
+        /// `sandbox`, `operation`, `host`, `sink`, `key`.
         what: &'static str,
         /// What was asked for.
         name: String,
@@ -165,6 +175,9 @@ impl From<StoreError> for UserError {
             StoreError::NoRoom { host, .. } => UserError::new(ErrorCode::Unavailable, message).hint(format!(
                 "see what is there with `sandboxer hosts show {host}`, or name another host with --host"
             )),
+            StoreError::QuotaExceeded { project, .. } => UserError::new(ErrorCode::QuotaExceeded, message).hint(format!(
+                "destroy one that is not needed any more, or have an administrator raise `max_live` of `{project}`"
+            )),
             StoreError::HostTaken(name) => UserError::new(ErrorCode::WrongState, message).hint(format!(
                 "see it with `sandboxer hosts show {name}`, or remove it first with `sandboxer hosts remove {name}`"
             )),
@@ -177,6 +190,9 @@ impl From<StoreError> for UserError {
             }
             StoreError::NotFound { what: "sink", .. } => {
                 UserError::new(ErrorCode::NotFound, message).hint("see what there is with `sandboxer events sinks`")
+            }
+            StoreError::NotFound { what: "key", .. } => {
+                UserError::new(ErrorCode::NotFound, message).hint("see what keys there are with `sandboxer keys list`")
             }
             StoreError::NotFound { .. } => {
                 UserError::new(ErrorCode::NotFound, message).hint("see what exists with `sandboxer list --all`")

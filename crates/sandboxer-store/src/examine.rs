@@ -100,6 +100,14 @@ impl Store {
         })?;
         let sql = "SELECT topic, thing, first_at, last_at, times, why FROM sighting";
         scan(&damage::SIGHTINGS, sql, &|row| self.read_sighting(row).map(drop))?;
+        scan(&damage::API_KEYS, crate::api_key::ALL, &|row| self.check_api_key(row))?;
+        let sql = "SELECT name, max_live, creates_per_second, burst FROM project";
+        scan(&damage::PROJECTS, sql, &|row| self.read_project(row).map(drop))?;
+        let sql = "SELECT seq, at, action, object, key_id, name, project, address, request_id, status, previous, digest \
+                   FROM audit";
+        scan(&damage::AUDIT, sql, &|row| self.read_audit(row).map(drop))?;
+        let sql = "SELECT key, digest, owner, started_at, status, body FROM request";
+        scan(&damage::REQUESTS, sql, &|row| self.read_request(row).map(drop))?;
         scan(&damage::ALIVE, "SELECT sandbox_id, at FROM alive", &|row| {
             id(row)?;
             self.time(row, "at").map(drop)

@@ -13,12 +13,21 @@
 //! | `outbox` | what is still to be sent: who sends it, how far that got |
 //! | `transact` | one transaction about anything but a sandbox |
 //! | `reconcile` | whose turn it is to look, what each look came to, what was seen once |
+//! | `api_key` | keys of callers |
+//! | `pepper` | what their secrets are hashed with |
+//! | `project` | what projects may use |
+//! | `audit` | who did what |
+//! | `request` | requests that were answered, so that they can be answered again |
+//! | `listing` | pages of sandboxes |
+//! | `follow` | events in the order of their commits |
 //! | `count` | figures over all records |
 //! | `examine` | every row of every table, read |
 //! | `damage` | rows that cannot be understood |
 //! | `fault` | where tests make writes fail |
 //! | `error` | what can go wrong |
 
+mod api_key;
+mod audit;
 mod commit;
 mod count;
 mod damage;
@@ -26,22 +35,31 @@ mod due;
 mod error;
 mod examine;
 mod fault;
+mod follow;
 mod host;
+mod listing;
 mod open;
 mod outbox;
+mod pepper;
+mod project;
 mod read;
 mod reconcile;
 mod record;
+mod request;
 mod schema;
 mod sink;
 mod transact;
 
+pub use api_key::Replaced;
+pub use audit::AuditEntry;
 pub use commit::{Change, Durability, KeyChange, KeyRecord};
 pub use count::Counts;
 pub use damage::Damage;
 pub use due::Due;
 pub use error::StoreError;
 pub use fault::WriteFaults;
+pub use follow::PlacedEvent;
+pub use listing::{Page, PageFilter, Viewer};
 pub use open::Store;
 pub use outbox::{Advance, Claim, Hold, Setback, Undelivered};
 pub use read::SandboxFilter;
@@ -49,4 +67,5 @@ pub use reconcile::{Sighting, Turn, TurnLease};
 pub use record::{
     Facts, Frozen, MeterRow, NewEvent, OperationRecord, Reading, SandboxRecord, StepPhase, StepRecord, StepStatus,
 };
+pub use request::{Begun, RequestKey};
 pub use sink::{Breaker, DueSink, Outstanding, Secret};

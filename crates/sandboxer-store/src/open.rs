@@ -1,7 +1,7 @@
 //! Making, checking and opening the database.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rusqlite::OpenFlags;
@@ -13,6 +13,7 @@ use crate::commit::Durability;
 use crate::damage::Noticed;
 use crate::error::StoreError;
 use crate::fault::WriteFaults;
+use crate::pepper::{self, Pepper};
 use crate::schema;
 
 /// How long one attempt waits for other processes.
@@ -20,6 +21,7 @@ const BUSY: Duration = Duration::from_secs(10);
 /// Attempts to open before giving up on other processes.
 const OPEN_ATTEMPTS: u32 = 5;
 const FILE: &str = "sandboxer.db";
+const IN_MEMORY: &str = ":memory:";
 
 /// The durable memory of one installation. Cheap to clone; clones share one connection.
 ///
@@ -38,6 +40,10 @@ struct Inner {
     installation_id: InstallationId,
     path: String,
     noticed: Noticed,
+    /// Where the file is; `None`: it is in memory.
+    data_dir: Option<PathBuf>,
+    ids: Arc<dyn IdSource>,
+    pepper: OnceLock<Pepper>,
 }
 
 /// The connection and what it was left with.
@@ -75,12 +81,13 @@ impl Store {
     /// `Unavailable`, `Locked`, `Corrupt`, `Foreign`.
     pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Result<Store, StoreError> {
         let path = data_dir.join(FILE);
-        let name = path.display().to_string();
         let mut attempt = 0;
         loop {
             attempt += 1;
             match connect(&path) {
-                Ok((sqlite, installation_id)) => return Ok(Store::over(sqlite, clock, installation_id, name)),
+                Ok((sqlite, installation_id)) => {
+                    return Ok(Store::over(sqlite, clock, ids, installation_id, Some(data_dir)));
+                }
                 Err(_) if attempt < OPEN_ATTEMPTS && is_missing(&path) => create(data_dir, &path, ids.as_ref())?,
                 // It was made between the two looks; or a process that closes the last connection holds it for a moment
                 // in which waiting is not offered. A file that really cannot be opened costs a few short tries.
@@ -102,7 +109,6 @@ impl Store {
     /// # Errors
     /// Those of SQLite.
     pub async fn open_in_memory(clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Result<Store, StoreError> {
-        let name = ":memory:".to_owned();
         let id = InstallationId::from_uuid(ids.uuid());
         let made = (|| {
             let sqlite = rusqlite::Connection::open_in_memory_with_flags(FLAGS)?;
@@ -110,15 +116,16 @@ impl Store {
             lay_tables(&sqlite, &id)?;
             Ok(sqlite)
         })();
-        let sqlite = made.map_err(|error| classify(&error, &name))?;
-        Ok(Store::over(sqlite, clock, id, name))
+        let sqlite = made.map_err(|error| classify(&error, IN_MEMORY))?;
+        Ok(Store::over(sqlite, clock, ids, id, None))
     }
 
     fn over(
         sqlite: rusqlite::Connection,
         clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
         installation_id: InstallationId,
-        path: String,
+        data_dir: Option<&Path>,
     ) -> Store {
         let connection = Mutex::new(Connection {
             sqlite,
@@ -129,8 +136,11 @@ impl Store {
                 connection,
                 clock,
                 installation_id,
-                path,
+                path: data_dir.map_or_else(|| IN_MEMORY.to_owned(), |dir| dir.join(FILE).display().to_string()),
                 noticed: Noticed::default(),
+                data_dir: data_dir.map(Path::to_owned),
+                ids,
+                pepper: OnceLock::new(),
             }),
             faults: None,
         }
@@ -151,6 +161,22 @@ impl Store {
     /// The file, for messages.
     pub fn path(&self) -> &str {
         &self.inner.path
+    }
+
+    /// What secrets of callers are hashed with; made when it is first asked for.
+    pub(crate) fn pepper(&self) -> Result<Pepper, StoreError> {
+        if let Some(pepper) = self.inner.pepper.get() {
+            return Ok(*pepper);
+        }
+        let ids = self.inner.ids.as_ref();
+        let pepper = match &self.inner.data_dir {
+            Some(dir) => pepper::read_or_make(dir, ids)?,
+            None => ids.key().map_err(|error| StoreError::Unavailable {
+                path: self.inner.path.clone(),
+                why: error.to_string(),
+            })?,
+        };
+        Ok(*self.inner.pepper.get_or_init(|| pepper))
     }
 
     pub(crate) fn noticed(&self) -> &Noticed {

@@ -46,6 +46,13 @@ impl SandboxRecord {
         }
     }
 
+    /// Counts the changes of its row, as far as this value knows: 1, 2, 3 …; 0 before it is stored.
+    pub fn revision(&self) -> u64 {
+        self.stored
+            .as_ref()
+            .map_or(0, |stored| u64::try_from(stored.revision).unwrap_or(0))
+    }
+
     /// Whether a row of it exists, as far as this value knows.
     pub fn is_stored(&self) -> bool {
         self.stored.is_some()
@@ -111,6 +118,9 @@ pub struct Facts {
     /// When it was last used; kept only where somebody looks at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
+    /// The subject of the key it was made with; none: it was made on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// What never changes after a sandbox was accepted.

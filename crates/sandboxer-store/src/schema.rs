@@ -3,7 +3,7 @@
 /// `SBXR`: marks a file as ours.
 pub(crate) const APPLICATION_ID: i64 = 0x5342_5852;
 /// Version of the tables this release reads and writes.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 /// The pragmas of every connection.
 ///
 /// `wal_autocheckpoint` is the number of pages of the log after which a commit folds it into the database. Low, since
@@ -12,7 +12,7 @@ pub(crate) const SET_UP: &str = "PRAGMA wal_autocheckpoint = 128; PRAGMA synchro
 
 /// What leads from each version to the next, beginning with nothing. A step that was released is never changed: tables are
 /// only added to, so that a command of the release before, still running, is not disturbed.
-pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME, SINKS, RECONCILERS];
+pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME, SINKS, RECONCILERS, CALLERS];
 
 /// Version 1. Times are microseconds since 1970.
 const RECORDS: &str = "
@@ -110,4 +110,78 @@ CREATE TABLE sighting (
     why TEXT NOT NULL, PRIMARY KEY (topic, thing)
 ) WITHOUT ROWID;
 CREATE TABLE alive (sandbox_id TEXT PRIMARY KEY REFERENCES sandbox (id), at BIGINT NOT NULL) WITHOUT ROWID;
+";
+
+/// Version 7: who may call and what they did; what lists and streams are read from.
+///
+/// `listing` and `label` repeat what a list asks for, in narrow rows: a page of a list must not read records. Triggers keep
+/// them, and the order of all events, so that a command of an earlier release that still writes keeps them right too.
+/// `placed` gives events the order of their commits: the write lock is held, so numbers have no gaps.
+const CALLERS: &str = "
+CREATE TABLE listing (
+    id TEXT PRIMARY KEY, state TEXT NOT NULL, profile_id TEXT NOT NULL, project TEXT, actor TEXT, owner TEXT,
+    run_id TEXT, scope TEXT
+) WITHOUT ROWID;
+CREATE TABLE label (
+    sandbox_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (sandbox_id, key)
+) WITHOUT ROWID;
+CREATE TABLE placed (position INTEGER PRIMARY KEY, sandbox_id TEXT NOT NULL, seq BIGINT NOT NULL);
+CREATE TRIGGER sandbox_listed AFTER INSERT ON sandbox BEGIN
+    INSERT INTO listing (id, state, profile_id, project, actor, owner, run_id, scope)
+    SELECT NEW.id, NEW.state, NEW.profile_id, NEW.project, whole ->> '$.sandbox.consumer.actor',
+        whole ->> '$.facts.owner', whole ->> '$.sandbox.consumer.run_id', whole ->> '$.sandbox.scope'
+    FROM (SELECT CASE WHEN json_valid(NEW.record) THEN NEW.record END AS whole);
+    INSERT INTO label (sandbox_id, key, value) SELECT NEW.id, each.key, each.value
+    FROM json_each(CASE WHEN json_valid(NEW.record) THEN NEW.record END, '$.sandbox.labels') AS each WHERE each.type = 'text';
+END;
+CREATE TRIGGER sandbox_moved AFTER UPDATE OF state ON sandbox WHEN OLD.state IS NOT NEW.state BEGIN
+    UPDATE listing SET state = NEW.state WHERE id = NEW.id;
+END;
+CREATE TRIGGER sandbox_labelled AFTER UPDATE OF record ON sandbox
+WHEN CASE WHEN json_valid(OLD.record) THEN OLD.record -> '$.sandbox.labels' END
+    IS NOT CASE WHEN json_valid(NEW.record) THEN NEW.record -> '$.sandbox.labels' END
+BEGIN
+    DELETE FROM label WHERE sandbox_id = NEW.id;
+    INSERT INTO label (sandbox_id, key, value) SELECT NEW.id, each.key, each.value
+    FROM json_each(CASE WHEN json_valid(NEW.record) THEN NEW.record END, '$.sandbox.labels') AS each WHERE each.type = 'text';
+END;
+CREATE TRIGGER event_placed AFTER INSERT ON event BEGIN
+    INSERT INTO placed (sandbox_id, seq) VALUES (NEW.sandbox_id, NEW.seq);
+END;
+INSERT INTO listing (id, state, profile_id, project, actor, owner, run_id, scope)
+    SELECT id, state, profile_id, project, whole ->> '$.sandbox.consumer.actor', whole ->> '$.facts.owner',
+        whole ->> '$.sandbox.consumer.run_id', whole ->> '$.sandbox.scope'
+    FROM (SELECT id, state, profile_id, project, CASE WHEN json_valid(record) THEN record END AS whole FROM sandbox);
+INSERT INTO label (sandbox_id, key, value) SELECT sandbox.id, each.key, each.value
+    FROM sandbox, json_each(CASE WHEN json_valid(sandbox.record) THEN sandbox.record END, '$.sandbox.labels') AS each WHERE each.type = 'text';
+INSERT INTO placed (sandbox_id, seq) SELECT sandbox_id, seq FROM event
+    ORDER BY MAX(at) OVER (PARTITION BY sandbox_id ORDER BY seq), sandbox_id, seq;
+CREATE INDEX listing_state ON listing (state);
+CREATE INDEX listing_profile ON listing (profile_id, state);
+CREATE INDEX listing_project ON listing (project, state) WHERE project IS NOT NULL;
+CREATE INDEX listing_owner ON listing (project, owner, state) WHERE owner IS NOT NULL;
+CREATE INDEX listing_shared ON listing (project, state) WHERE scope = 'shared';
+CREATE INDEX listing_actor ON listing (actor, state);
+CREATE INDEX listing_run ON listing (run_id, state) WHERE run_id IS NOT NULL;
+CREATE INDEX label_value ON label (key, value);
+CREATE TABLE api_key (
+    id TEXT PRIMARY KEY, hash TEXT NOT NULL, last_used_at BIGINT, record TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE project (
+    name TEXT PRIMARY KEY, max_live BIGINT NOT NULL, creates_per_second BIGINT NOT NULL, burst BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY, at BIGINT NOT NULL, action TEXT NOT NULL, object TEXT, key_id TEXT, name TEXT, project TEXT,
+    address TEXT, request_id TEXT, status BIGINT NOT NULL, previous TEXT NOT NULL, digest TEXT NOT NULL
+);
+CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'rows of the audit log are never changed');
+END;
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN
+    SELECT RAISE(ABORT, 'rows of the audit log are never removed');
+END;
+CREATE TABLE request (
+    key TEXT PRIMARY KEY, digest TEXT NOT NULL, owner TEXT NOT NULL, started_at BIGINT NOT NULL, status BIGINT, body TEXT
+);
+CREATE INDEX request_started ON request (started_at);
 ";

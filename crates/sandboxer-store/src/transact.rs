@@ -7,6 +7,24 @@ use crate::error::StoreError;
 use crate::open::{Connection, Store};
 
 impl Store {
+    /// The same for work that brings everything it needs.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Store, &Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.transact(durability, |transaction| work(self, transaction))
+    }
+
+    /// The same for what nobody waits for: whether it was written is not told.
+    pub(crate) fn change_later(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Store, &Transaction<'_>) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        let _ = self.transact(durability, |transaction| work(self, transaction));
+    }
+
     /// Does this work in one transaction that survives what `durability` says, or nothing of it.
     pub(crate) fn transact<T>(
         &self,

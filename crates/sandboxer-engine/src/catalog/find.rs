@@ -8,7 +8,7 @@ use sandboxer_model::document::{Diagnostic, Place, decode, is_profile_id, neares
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::profile::{Profile, Trust};
 
-use super::layer::{Layer, Layers, Shelf, shelves};
+use super::layer::{Layer, Layers, Shelf, own_shelves, shelves};
 use super::report::invalid;
 use super::{file, shipped};
 
@@ -53,19 +53,38 @@ impl Catalog {
                 overrides: Vec::new(),
             });
         }
+        self.resolve_on(name, &shelves(&self.layers, working_dir), working_dir)
+    }
+
+    /// Finds a profile by id in the layers that belong to the machine and the user: for somebody who works elsewhere, and
+    /// must not name files of this machine.
+    ///
+    /// # Errors
+    /// As [`Catalog::resolve`]; [`ErrorCode::InvalidInput`] for a path.
+    pub fn resolve_shared(&self, name: &str) -> Result<Resolved, UserError> {
+        if is_path(name) {
+            let shown: String = name.chars().take(80).filter(|c| !c.is_control()).collect();
+            let what = format!("`{shown}` is not the name of a profile");
+            return Err(UserError::new(ErrorCode::InvalidInput, what)
+                .hint("name a profile of the catalog; see them all with `sandboxer profiles list`"));
+        }
+        self.resolve_on(name, &own_shelves(&self.layers), Path::new("/"))
+    }
+
+    fn resolve_on(&self, name: &str, shelves: &[Shelf], working_dir: &Path) -> Result<Resolved, UserError> {
         if !is_profile_id(name) {
-            return Err(self.unknown(name, working_dir));
+            return Err(unknown(name, shelves));
         }
         let file_name = format!("{name}.yaml");
         let mut found: Option<(Profile, String)> = None;
         let mut overrides = Vec::new();
-        for shelf in shelves(&self.layers, working_dir) {
+        for shelf in shelves {
             let source = || shelf.dir.join(&file_name).display().to_string();
             if found.is_some() {
-                if file::is_on(&shelf, &file_name) {
+                if file::is_on(shelf, &file_name) {
                     overrides.push(source());
                 }
-            } else if let Some(parsed) = read_shelf(&shelf, &file_name, working_dir) {
+            } else if let Some(parsed) = read_shelf(shelf, &file_name, working_dir) {
                 let source = source();
                 let profile = parsed.map_err(|problems| invalid(&source, &problems))?;
                 found = Some((profile, source));
@@ -88,7 +107,7 @@ impl Catalog {
                     overrides,
                 })
             }
-            (None, None) => Err(self.unknown(name, working_dir)),
+            (None, None) => Err(unknown(name, shelves)),
         }
     }
 
@@ -172,24 +191,24 @@ impl Catalog {
             }
         }
     }
+}
 
-    fn unknown(&self, name: &str, working_dir: &Path) -> UserError {
-        let mut ids: Vec<String> = shipped::SHIPPED.iter().map(|(id, _)| (*id).to_owned()).collect();
-        for shelf in shelves(&self.layers, working_dir) {
-            let names = file::names(&shelf).unwrap_or_default();
-            ids.extend(
-                names
-                    .iter()
-                    .filter_map(|name| name.strip_suffix(".yaml"))
-                    .map(str::to_owned),
-            );
-        }
-        let shown: String = name.chars().take(80).filter(|c| !c.is_control()).collect();
-        let near = nearest(name, ids.iter().map(String::as_str))
-            .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        UserError::new(ErrorCode::NotFound, format!("no profile is called `{shown}`{near}"))
-            .hint("see them all with `sandboxer profiles list`")
+fn unknown(name: &str, shelves: &[Shelf]) -> UserError {
+    let mut ids: Vec<String> = shipped::SHIPPED.iter().map(|(id, _)| (*id).to_owned()).collect();
+    for shelf in shelves {
+        let names = file::names(shelf).unwrap_or_default();
+        ids.extend(
+            names
+                .iter()
+                .filter_map(|name| name.strip_suffix(".yaml"))
+                .map(str::to_owned),
+        );
     }
+    let shown: String = name.chars().take(80).filter(|c| !c.is_control()).collect();
+    let near = nearest(name, ids.iter().map(String::as_str))
+        .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    UserError::new(ErrorCode::NotFound, format!("no profile is called `{shown}`{near}"))
+        .hint("see them all with `sandboxer profiles list`")
 }
 
 fn is_path(name: &str) -> bool {

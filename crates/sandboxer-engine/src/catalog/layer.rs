@@ -42,13 +42,20 @@ pub(super) fn shelves(layers: &Layers, working_dir: &Path) -> Vec<Shelf> {
         .position(|dir| dir.join(".git").symlink_metadata().is_ok())
         .unwrap_or(0);
     let mut shelves: Vec<Shelf> = walked.iter().take(top + 1).map(|dir| repository(dir)).collect();
-    let more = [(Layer::User, &layers.user), (Layer::System, &layers.system)];
-    shelves.extend(more.into_iter().filter_map(|(layer, dir)| {
-        dir.as_ref().map(|dir| Shelf {
-            layer,
-            root: None,
-            dir: dir.clone(),
-        })
-    }));
+    shelves.extend(own_shelves(layers));
     shelves
+}
+
+/// Those of the user and the machine, nearest first.
+pub(super) fn own_shelves(layers: &Layers) -> Vec<Shelf> {
+    let more = [(Layer::User, &layers.user), (Layer::System, &layers.system)];
+    more.into_iter()
+        .filter_map(|(layer, dir)| {
+            dir.as_ref().map(|dir| Shelf {
+                layer,
+                root: None,
+                dir: dir.clone(),
+            })
+        })
+        .collect()
 }

@@ -199,6 +199,7 @@ impl Engine {
         let facts = Facts {
             scope_key: prepared.scope_key.clone(),
             idle_reap: prepared.profile.ttl.idle_reap,
+            owner: req.owner.clone(),
             ..Facts::default()
         };
         let params = Params {
@@ -231,6 +232,7 @@ impl Engine {
         let record = SandboxRecord::new(sandbox, facts);
         let mut job = Job::new(self, progress, record, frozen, operation, params);
         job.touched = false;
+        job.change().max_live = req.max_live;
         let detail = json!({ "profile_id": prepared.profile.id, "consumer": req.consumer });
         job.enter(State::Requested, format!("accepted: {}", prepared.profile.id), detail);
         job

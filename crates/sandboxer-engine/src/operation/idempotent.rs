@@ -13,7 +13,7 @@ use crate::engine::Engine;
 const KEY_LEN: usize = 255;
 
 impl Engine {
-    /// The key of a request as it is stored; `None` without one. Projects do not see each other's keys.
+    /// The key of a request as it is stored; `None` without one. Projects and owners do not see each other's keys.
     ///
     /// # Errors
     /// `InvalidInput` when it is no key.
@@ -26,12 +26,21 @@ impl Engine {
             return Err(UserError::new(ErrorCode::InvalidInput, what).hint("a random UUID is a good one"));
         }
         let project = req.consumer.project.as_deref().unwrap_or("");
-        let asked = json!({
+        let mut asked = json!({
             "profile": req.profile, "inputs": req.inputs, "consumer": req.consumer, "scope": req.scope, "ttl": req.ttl,
             "host": req.host, "labels": req.labels, "working_dir": req.working_dir,
         });
+        if !req.directories.is_empty()
+            && let Some(asked) = asked.as_object_mut()
+        {
+            asked.insert("directories".to_owned(), json!(req.directories));
+        }
+        let apart = match &req.owner {
+            None => json!([project, key]),
+            Some(owner) => json!([project, owner, key]),
+        };
         Ok(Some(KeyRecord {
-            key: json!([project, key]).to_string(),
+            key: apart.to_string(),
             digest: format!("blake3:{}", blake3::hash(asked.to_string().as_bytes()).to_hex()),
         }))
     }

@@ -141,6 +141,7 @@ fn place(job: &mut Job<'_>, _: Fact) {
     job.record.facts.scope_key = crate::prepare::scope_key(
         job.record.sandbox.scope,
         &job.record.sandbox.consumer,
+        job.record.facts.owner.as_deref(),
         &job.record.sandbox.profile_id,
     );
     let sandbox = &mut job.record.sandbox;

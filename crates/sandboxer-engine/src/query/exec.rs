@@ -4,6 +4,7 @@ use sandboxer_extension::{ErrorKind, ExecSession, LogsRequest};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::EventId;
 use sandboxer_model::lifecycle::{Reason, State};
+use sandboxer_model::sandbox::Sandbox;
 use sandboxer_store::{Change, Durability, NewEvent, SandboxRecord, StoreError};
 
 use super::wrong_state;
@@ -41,7 +42,8 @@ impl Engine {
             Ok(session) => {
                 // Written while the command already runs.
                 let session = self.used_until_its_end(&record, session);
-                self.mark_active(record).await?;
+                // Nobody is told of it, so it need not survive a loss of power.
+                self.mark_active(record, "first command", Durability::CrashOnly).await?;
                 Ok(session)
             }
             // The sandbox may have ended without us: the record says so from now on, and the caller hears why.
@@ -79,8 +81,30 @@ impl Engine {
             .map_err(|error| user_error(&error))
     }
 
-    /// The first use makes a ready sandbox active. Nobody is told of it, so it need not survive a loss of power.
-    async fn mark_active(&self, mut record: SandboxRecord) -> Result<(), UserError> {
+    pub(crate) async fn do_activate(&self, id: &str) -> Result<Sandbox, UserError> {
+        let mut record = self.ports.store.find_sandbox(id).await?;
+        if self.past_deadline(&record).is_some() {
+            let id = record.sandbox.sandbox_id.clone();
+            self.expire_one(record, Reason::Ttl, &Silent).await?;
+            record = self.ports.store.sandbox(&id).await?;
+        }
+        if record.sandbox.state.is_usable() {
+            record = self.note_use(record).await?;
+            record = self.mark_active(record, "activated", Durability::Acknowledged).await?;
+        }
+        match record.sandbox.state.is_usable() {
+            true => Ok(record.sandbox),
+            false => Err(wrong_state(&record.sandbox, "activate")),
+        }
+    }
+
+    /// The first use makes a ready sandbox active.
+    async fn mark_active(
+        &self,
+        mut record: SandboxRecord,
+        why: &str,
+        durability: Durability,
+    ) -> Result<SandboxRecord, UserError> {
         while record.sandbox.state == State::Ready {
             let now = self.ports.clock.now();
             record.sandbox.state = State::Active;
@@ -92,20 +116,20 @@ impl Engine {
                 kind: "state.active".to_owned(),
                 state: State::Active,
                 reason: None,
-                summary: "first command".to_owned(),
+                summary: why.to_owned(),
                 detail: serde_json::Value::Null,
             };
             let change = Change {
                 events: vec![event],
-                durability: Durability::CrashOnly,
+                durability,
                 ..Change::default()
             };
             match self.ports.store.commit(&mut record, &change).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => break,
                 Err(StoreError::Stale(id) | StoreError::Fenced(id)) => record = self.ports.store.sandbox(&id).await?,
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(record)
     }
 }

@@ -1,6 +1,6 @@
 //! Set and remove labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sandboxer_model::error::UserError;
 use sandboxer_model::sandbox::Sandbox;
@@ -26,6 +26,14 @@ impl Engine {
             if labels == record.sandbox.labels {
                 return Ok(record.sandbox);
             }
+            // Names only: what is in a label is between whoever sets and whoever reads it.
+            let before = &record.sandbox.labels;
+            let all: BTreeSet<&String> = labels.keys().chain(before.keys()).collect();
+            let changed: Vec<String> = all
+                .into_iter()
+                .filter(|key| labels.get(*key) != before.get(*key))
+                .cloned()
+                .collect();
             let now = self.ports.clock.now();
             record.sandbox.labels = labels;
             if record.facts.idle_reap.is_some() {
@@ -39,7 +47,7 @@ impl Engine {
                 state: record.sandbox.state,
                 reason: record.sandbox.reason,
                 summary: "labels changed".to_owned(),
-                detail: json!({ "labels": record.sandbox.labels }),
+                detail: json!({ "changed": changed }),
             };
             match self
                 .ports

@@ -3,6 +3,7 @@
 //! | file | does |
 //! |---|---|
 //! | `look` | get, list, reachability, events |
+//! | `seen` | what a caller may see: one sandbox, pages, operations, events as they happen |
 //! | `wait` | wait for a state |
 //! | `explain` | the seven questions |
 //! | `scope` | the live sandbox a create returns instead of a new one |
@@ -15,6 +16,7 @@ mod explain;
 mod label;
 mod look;
 mod scope;
+mod seen;
 mod used;
 mod wait;
 

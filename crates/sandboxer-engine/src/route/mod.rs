@@ -13,7 +13,7 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::profile::{Profile, Strategy};
 use sandboxer_model::route::{Candidate, RouteDecision};
 
-use crate::api::CreateRequest;
+use crate::api::{Caller, CreateRequest};
 use crate::engine::Engine;
 use crate::error::user_error;
 
@@ -24,6 +24,10 @@ pub(crate) struct Wanted<'a> {
     host: Option<&'a str>,
     /// Here, where the backend has hosts.
     default_host: Option<&'a str>,
+    /// How far the caller is trusted.
+    caller: Caller,
+    /// Inputs that the caller gave.
+    given: &'a BTreeMap<String, String>,
 }
 
 impl<'a> Wanted<'a> {
@@ -31,6 +35,8 @@ impl<'a> Wanted<'a> {
         Wanted {
             host: req.host.as_deref(),
             default_host: req.default_host.as_deref(),
+            caller: req.caller,
+            given: &req.inputs,
         }
     }
 }

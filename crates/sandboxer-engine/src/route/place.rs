@@ -5,12 +5,14 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use sandboxer_extension::Extension;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::host::HostAddress;
 use sandboxer_model::profile::Profile;
 use sandboxer_model::registry::{HostState, HostStatus, Share};
 
 use super::{Wanted, rules};
+use crate::api::Caller;
 use crate::engine::Engine;
 
 /// One place, and whether the rules let it be asked.
@@ -76,7 +78,10 @@ impl Engine {
             return Ok(vec![match wanted.host {
                 None => match extension.host_of(profile, inputs) {
                     None => Place::nowhere(Ok(())),
-                    Some(host) => Place::unregistered(&host, "where the inputs say", Ok(())),
+                    Some(host) => {
+                        let outcome = self.check_said(extension.as_ref(), &host, profile, inputs, wanted).await?;
+                        Place::unregistered(&host, "where the inputs say", outcome)
+                    }
                 },
                 Some(host) => {
                     let what = format!("{extension_id} does not run on hosts, so it cannot run on `{host}`");
@@ -91,7 +96,12 @@ impl Engine {
         };
         let share = Share::of(&profile.resources);
         if let Some(text) = wanted.host {
-            return Ok(vec![named(text, "on the host that was asked for", hosts, &share)]);
+            return Ok(vec![match (wanted.caller, find(hosts, text)) {
+                (Caller::Tenant, None) => {
+                    Place::unregistered(text, "", Err(not_registered(text, "see what is with `sandboxer hosts list`")))
+                }
+                _ => named(text, "on the host that was asked for", hosts, &share),
+            }]);
         }
         if let Some(text) = wanted.default_host {
             return Ok(vec![named(text, "on the caller's usual host", hosts, &share)]);
@@ -105,6 +115,39 @@ impl Engine {
         }
         Ok(places)
     }
+}
+
+impl Engine {
+    /// Whether the caller may have the machine that the inputs say. A tenant may where the profile itself says it, and where
+    /// it is registered.
+    async fn check_said(
+        &self,
+        extension: &dyn Extension,
+        host: &str,
+        profile: &Profile,
+        inputs: &BTreeMap<String, String>,
+        wanted: Wanted<'_>,
+    ) -> Result<Result<(), UserError>, UserError> {
+        if wanted.caller == Caller::Operator {
+            return Ok(Ok(()));
+        }
+        let own = inputs.iter().filter(|(name, _)| !wanted.given.contains_key(*name));
+        let own = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if extension.host_of(profile, &own).as_deref() == Some(host) {
+            return Ok(Ok(()));
+        }
+        let hosts = self.ports.store.hosts().await?;
+        Ok(match find(&hosts, host) {
+            Some(_) => Ok(()),
+            None => Err(not_registered(host, "name a machine that is a registered host")),
+        })
+    }
+}
+
+/// A tenant named a machine that is none of ours.
+fn not_registered(host: &str, hint: &str) -> UserError {
+    let shown: String = host.chars().take(80).filter(|c| !c.is_control()).collect();
+    UserError::new(ErrorCode::InvalidInput, format!("no host `{shown}` is registered")).hint(hint)
 }
 
 /// The host that the caller named. It need not be registered, nor have answered lately; but if it is registered, what is
