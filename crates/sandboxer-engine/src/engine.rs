@@ -18,6 +18,7 @@ use sandboxer_store::Store;
 use crate::api::{
     AddWebhook, AddedWebhook, CreateRequest, Created, DeliverLimits, Delivered, Destroyed, ExecCommand, ExpireAction,
     Explanation, Extend, ListFilter, ListedEvent, Plan, Progress, Recovered, Redelivered, RunOutcome, TestedWebhook,
+    Viewer,
 };
 use crate::cancel::Cancel;
 use crate::catalog::Catalog;
@@ -256,7 +257,20 @@ impl Engine {
     /// # Errors
     /// Those of the store; a sandbox that cannot be removed is in the answer instead.
     pub async fn expire(&self, apply: bool, p: &dyn Progress) -> Result<Vec<ExpireAction>, UserError> {
-        self.do_expire(apply, p).await
+        self.do_expire(apply, &Viewer::default(), p).await
+    }
+
+    /// The same of what a viewer may see.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn expire_seen(
+        &self,
+        apply: bool,
+        viewer: &Viewer,
+        p: &dyn Progress,
+    ) -> Result<Vec<ExpireAction>, UserError> {
+        self.do_expire(apply, viewer, p).await
     }
 
     /// The seven questions about one sandbox, from stored evidence.

@@ -96,6 +96,11 @@ fn too_large() -> UserError {
 /// # Errors
 /// `Usage` for what is no JSON, `InvalidInput` for JSON that is not what is wanted.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, UserError> {
+    // A list of the same members in their order would do for the reader of a type, and for nobody else.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let what = "the body is not what is wanted: it is a list, and not an object";
+        return Err(UserError::new(ErrorCode::InvalidInput, what).hint("see what the operation takes in `/docs`"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     parsed.map_err(|error| {
@@ -127,7 +132,16 @@ pub(crate) fn without_values(error: &serde_json::Error) -> String {
             };
         }
     }
-    for begins in ["unknown field", "missing field", "duplicate field", "expected", "EOF", "trailing", "control", "key must"] {
+    for begins in [
+        "unknown field",
+        "missing field",
+        "duplicate field",
+        "expected",
+        "EOF",
+        "trailing",
+        "control",
+        "key must",
+    ] {
         if text.starts_with(begins) {
             return shortened(text);
         }
@@ -174,7 +188,10 @@ mod tests {
 
     #[test]
     fn what_is_deep_is_refused() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(parse::<serde_json::Value>(deep.as_bytes()).unwrap_err().code, ErrorCode::Usage);
+        let deep = format!("{{\"a\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(
+            parse::<serde_json::Value>(deep.as_bytes()).unwrap_err().code,
+            ErrorCode::Usage
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -31,8 +31,8 @@ pub(crate) struct Call {
     pub(crate) parts: Parts,
     /// What was sent, where it was JSON.
     pub(crate) json: Option<Bytes>,
-    /// What is being sent, where it is streamed.
-    pub(crate) stream: Option<Body>,
+    /// What is being sent, where it is streamed. Behind a lock for its type's sake: one call has one user at a time.
+    pub(crate) stream: Mutex<Option<Body>>,
     /// What the caller calls this request.
     pub(crate) request_id: String,
     /// What this is about, for the audit log, once it is known.
@@ -43,6 +43,11 @@ impl Call {
     /// The engine.
     pub(crate) fn engine(&self) -> &'static Engine {
         self.state.engine
+    }
+
+    /// What is being sent, once.
+    pub(crate) fn take_stream(&self) -> Option<Body> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The headers.
@@ -60,9 +65,12 @@ impl Call {
     /// # Errors
     /// Nobody that is known: a bug, since routes say who may call.
     pub(crate) fn who(&self) -> Result<&Identity, UserError> {
-        self.identity
-            .as_ref()
-            .ok_or_else(|| UserError::new(ErrorCode::Internal, "an operation that needs a key was called without one"))
+        self.identity.as_ref().ok_or_else(|| {
+            UserError::new(
+                ErrorCode::Internal,
+                "an operation that needs a key was called without one",
+            )
+        })
     }
 
     /// A parameter of the path.
@@ -97,7 +105,10 @@ impl Call {
         match crate::version::if_match(self.headers())? {
             Some(wanted) if !wanted.fits(seen.revision) => Err(UserError::new(
                 ErrorCode::PreconditionFailed,
-                format!("the sandbox is at version \"{}\", not at the one in `If-Match`", seen.revision),
+                format!(
+                    "the sandbox is at version \"{}\", not at the one in `If-Match`",
+                    seen.revision
+                ),
             )
             .hint("read it again and decide anew")),
             _ => Ok(seen),
@@ -161,5 +172,9 @@ pub(crate) fn unseen() -> UserError {
 
 /// The same words for whatever was not found.
 pub(crate) fn hidden(error: UserError) -> UserError {
-    if error.code == ErrorCode::NotFound { unseen() } else { error }
+    if error.code == ErrorCode::NotFound {
+        unseen()
+    } else {
+        error
+    }
 }

@@ -32,7 +32,8 @@ const MOST_HEAD: usize = 16 * 1024;
 /// Headers of a request at most.
 const MOST_HEADERS: usize = 64;
 /// What is said to who comes when there is no room; written before anything is read.
-const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 /// Wait after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -90,7 +91,11 @@ impl Guests {
         let all: usize = inside.values().sum();
         let of_one = inside.get(&from).copied().unwrap_or(0);
         // A local socket is one address for everybody, and so is a proxy.
-        let most_of_one = if from.is_some() { self.room.most_of_one } else { self.room.most };
+        let most_of_one = if from.is_some() {
+            self.room.most_of_one
+        } else {
+            self.room.most
+        };
         if all >= self.room.most || of_one >= most_of_one {
             return None;
         }
@@ -130,7 +135,11 @@ pub(crate) async fn accept(door: Door, router: Router, state: Arc<State>, guests
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                state.log.line(Level::Warn, "cannot accept a connection", &[("why", &error.to_string())]);
+                state.log.line(
+                    Level::Warn,
+                    "cannot accept a connection",
+                    &[("why", &error.to_string())],
+                );
                 state.clock.sleep(ACCEPT_PAUSE).await;
                 continue;
             }

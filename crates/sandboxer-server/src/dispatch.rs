@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -42,7 +42,10 @@ pub(crate) async fn dispatch(
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let path = params.iter().flatten().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let path = params
+        .iter()
+        .flatten()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let call = Call {
         state: Arc::clone(&state),
         identity: None,
@@ -50,7 +53,7 @@ pub(crate) async fn dispatch(
         request_id: request_id(&parts.headers, &state),
         parts,
         json: None,
-        stream: Some(body),
+        stream: Mutex::new(Some(body)),
         object: Object::default(),
     };
     if !route.changes() {
@@ -66,7 +69,12 @@ pub(crate) async fn dispatch(
 async fn carry_out(state: Arc<State>, route: Arc<Route>, call: Call) -> Response<Body> {
     let began = state.clock.monotonic();
     let (request_id, object) = (call.request_id.clone(), call.object.clone());
-    let address = call.parts.extensions.get::<Peer>().and_then(|peer| peer.0).map(|ip| ip.to_string());
+    let address = call
+        .parts
+        .extensions
+        .get::<Peer>()
+        .and_then(|peer| peer.0)
+        .map(|ip| ip.to_string());
     let mut whose = Whose::default();
     let answer = match answer(&state, &route, call, &mut whose).await {
         Ok(answer) => answer,
@@ -78,7 +86,11 @@ async fn carry_out(state: Arc<State>, route: Arc<Route>, call: Call) -> Response
     {
         let entry = audit::entry(route.id, &object, identity, address, &request_id, status);
         if let Err(error) = state.engine.record(entry).await {
-            state.log.line(Level::Error, "not in the audit log", &[("why", &error.message), ("request", &request_id)]);
+            state.log.line(
+                Level::Error,
+                "not in the audit log",
+                &[("why", &error.message), ("request", &request_id)],
+            );
         }
     }
     if route.changes() && status < 400 {
@@ -101,24 +113,31 @@ struct Whose {
 
 async fn answer(state: &Arc<State>, route: &Route, mut call: Call, whose: &mut Whose) -> Result<Answer, UserError> {
     if needs_key(state, route) {
-        let identity = state.engine.authenticate(token(call.headers())?).await?;
+        let identity = state.engine.authenticate(token(call.headers())).await?;
         whose.identity = Some(identity.clone());
         let standing = state.limits.request(&identity.key_id);
         whose.standing = Some(standing);
         if standing.wait > Duration::ZERO {
-            return Err(UserError::new(ErrorCode::RateLimited, "this key makes too many requests")
-                .hint("wait as long as `Retry-After` says"));
+            return Err(
+                UserError::new(ErrorCode::RateLimited, "this key makes too many requests")
+                    .hint("wait as long as `Retry-After` says"),
+            );
         }
         may(route, &identity)?;
         call.identity = Some(identity);
     }
     if state.stop.is_set() && route.changes() {
-        return Err(UserError::new(ErrorCode::Draining, "the server is stopping and takes no more work")
-            .hint("try again in a moment"));
+        return Err(
+            UserError::new(ErrorCode::Draining, "the server is stopping and takes no more work")
+                .hint("try again in a moment"),
+        );
     }
     take_body(state, route, &mut call).await?;
     let turn = match (route.keyed, call.identity.as_ref()) {
-        (Keyed::Replayed, Some(identity)) => idempotent::begin(state, route, &call, identity).await?,
+        (Keyed::Replayed, Some(identity)) => {
+            let request = idempotent::request_of(route, &call, identity)?;
+            idempotent::begin(state, request).await?
+        }
         _ => Turn::Free,
     };
     let kept = match turn {
@@ -145,7 +164,7 @@ fn needs_key(state: &State, route: &Route) -> bool {
 async fn take_body(state: &State, route: &Route, call: &mut Call) -> Result<(), UserError> {
     match route.takes {
         Takes::Json | Takes::MaybeJson => {
-            let sent = call.stream.take().unwrap_or_default();
+            let sent = call.take_stream().unwrap_or_default();
             let bytes = body::read(call.headers(), sent, state.clock.as_ref()).await?;
             if bytes.is_empty() && route.takes == Takes::Json {
                 return Err(UserError::new(ErrorCode::Usage, "the request has no body")
@@ -154,27 +173,21 @@ async fn take_body(state: &State, route: &Route, call: &mut Call) -> Result<(), 
             call.json = Some(bytes);
         }
         Takes::Stream(_) => body::refuse_encodings(call.headers())?,
-        Takes::Nothing | Takes::WebSocket => call.stream = None,
+        Takes::Nothing | Takes::WebSocket => drop(call.take_stream()),
     }
     Ok(())
 }
 
-/// The key of a request.
-fn token(headers: &HeaderMap) -> Result<&str, UserError> {
+/// What a request says its key is. Whatever else it says is no key, and is refused in the words for a wrong one.
+fn token(headers: &HeaderMap) -> &str {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(no_key());
+        return "";
     };
-    let text = value.to_str().map_err(|_| no_key())?;
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(no_key()),
+    match value.to_str().ok().and_then(|text| text.split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => "",
     }
-}
-
-fn no_key() -> UserError {
-    UserError::new(ErrorCode::Unauthenticated, "there is no valid API key with the request")
-        .hint("send `Authorization: Bearer sbx_live_…`; an administrator makes keys with `sandboxer keys create`")
 }
 
 fn may(route: &Route, identity: &Identity) -> Result<(), UserError> {
@@ -277,7 +290,10 @@ pub(crate) fn harden(mut response: Response<Body>) -> Response<Body> {
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("cache-control", "no-store"),
-        ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+        (
+            "content-security-policy",
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
         ("referrer-policy", "no-referrer"),
     ] {
         headers

@@ -53,7 +53,9 @@ fn operation(page: &mut String, route: &Route, document: &Value) {
             Access::Grant(grant) => format!("grant <code>{}</code>", grant.name()),
         },
     );
-    let parameters = operation["parameters"].as_array().map_or(&[] as &[Value], Vec::as_slice);
+    let parameters = operation["parameters"]
+        .as_array()
+        .map_or(&[] as &[Value], Vec::as_slice);
     if !parameters.is_empty() {
         page.push_str("<table><tr><th>parameter</th><th>in</th><th>type</th><th>meaning</th></tr>");
         for parameter in parameters {
@@ -82,7 +84,13 @@ fn operation(page: &mut String, route: &Route, document: &Value) {
     page.push_str("<ul>");
     for outcome in &route.outcomes {
         let answer = &operation["responses"][outcome.status.to_string()]["content"][outcome.media_type]["schema"];
-        let _ = write!(page, "<li><b>{}</b> {} {}</li>", outcome.status, inline(outcome.meaning), kind(answer));
+        let _ = write!(
+            page,
+            "<li><b>{}</b> {} {}</li>",
+            outcome.status,
+            inline(outcome.meaning),
+            kind(answer)
+        );
     }
     page.push_str("</ul>");
 }
@@ -137,7 +145,10 @@ fn head(title: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// Text with `code` in it.

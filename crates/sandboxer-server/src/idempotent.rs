@@ -55,25 +55,42 @@ pub(crate) fn key_of(call: &Call) -> Result<Option<&str>, UserError> {
         })
 }
 
+/// The key of a request as it is stored: subjects do not see each other's. `None` without one.
+///
+/// # Errors
+/// `InvalidInput` when it is no key.
+pub(crate) fn request_of(route: &Route, call: &Call, who: &Identity) -> Result<Option<RequestKey>, UserError> {
+    let Some(key) = key_of(call)? else { return Ok(None) };
+    let asked = json!([
+        route.id,
+        call.path,
+        call.parts.uri.query(),
+        digest(call.json.as_deref().unwrap_or_default())
+    ]);
+    Ok(Some(RequestKey {
+        key: json!([who.project, who.name, key]).to_string(),
+        digest: digest(asked.to_string().as_bytes()),
+    }))
+}
+
 /// Looks whether the request was made before; waits while it is being carried out.
 ///
 /// # Errors
 /// `KeyConflict`, `Busy`, `InDoubt`, and those of the store.
-pub(crate) async fn begin(state: &State, route: &Route, call: &Call, who: &Identity) -> Result<Turn, UserError> {
-    let Some(key) = key_of(call)? else {
+pub(crate) async fn begin(state: &State, request: Option<RequestKey>) -> Result<Turn, UserError> {
+    let Some(request) = request else {
         return Ok(Turn::Free);
-    };
-    let asked = json!([route.id, call.path, call.parts.uri.query(), digest(call.json.as_deref().unwrap_or_default())]);
-    let request = RequestKey {
-        key: json!([who.project, who.name, key]).to_string(),
-        digest: digest(asked.to_string().as_bytes()),
     };
     let from = state.clock.monotonic();
     loop {
         match state.engine.begin_request(&request).await? {
             Begun::New => return Ok(Turn::Begun(Kept(request))),
             Begun::Answered { status, body } => {
-                let media = if status < 400 { "application/json" } else { sandboxer_api::problem::MEDIA_TYPE };
+                let media = if status < 400 {
+                    "application/json"
+                } else {
+                    sandboxer_api::problem::MEDIA_TYPE
+                };
                 let answer = match body.is_empty() {
                     true => Answer::empty(status),
                     false => Answer::bytes(status, media, body.into_bytes()),
@@ -96,8 +113,10 @@ pub(crate) async fn begin(state: &State, route: &Route, call: &Call, who: &Ident
             }
             Begun::InFlight => {
                 if state.clock.monotonic().saturating_sub(from) > PATIENCE {
-                    return Err(UserError::new(ErrorCode::Busy, "the first request with this key is still under way")
-                        .hint("ask again with the same key"));
+                    return Err(
+                        UserError::new(ErrorCode::Busy, "the first request with this key is still under way")
+                            .hint("ask again with the same key"),
+                    );
                 }
                 state.clock.sleep(PAUSE).await;
             }
@@ -117,8 +136,8 @@ impl Kept {
             _ => None,
         };
         let stored = match (kept, &outcome) {
-            (Some(body), Ok(answer)) => state.engine.end_request(&self.0, answer.status(), body).await,
-            _ => state.engine.drop_request(&self.0).await,
+            (Some(body), Ok(answer)) => state.engine.end_request(&self.0.key, answer.status(), body).await,
+            _ => state.engine.drop_request(&self.0.key).await,
         };
         match (stored, outcome) {
             (Ok(()), outcome) => outcome,

@@ -94,9 +94,7 @@ impl Limits {
                 .or_insert_with(|| OfProject::new(settings));
             Arc::clone(&of.limiter)
         };
-        limiter
-            .check()
-            .map_err(|until| until.wait_time_from(self.clock.now()))
+        limiter.check().map_err(|until| until.wait_time_from(self.clock.now()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the server counts, for Prometheus.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// The upper bounds of the buckets, in seconds.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0];
+const BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0,
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRequest {
@@ -38,7 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) streams: Gauge,
     /// Accepted operations that are being carried out by this server.
     pub(crate) in_flight: Gauge,
-    live: Family<OfState, Gauge<i64>>,
+    by_state: Family<OfState, Gauge<i64>>,
     rss: Gauge<u64, AtomicU64>,
 }
 
@@ -57,15 +60,31 @@ impl Metrics {
         let turned_away = Counter::default();
         let streams = Gauge::default();
         let in_flight = Gauge::default();
-        let live = Family::default();
+        let by_state = Family::default();
         let rss = Gauge::default();
         registry.register("http_requests", "Requests that were answered", requests.clone());
-        registry.register("http_request_duration_seconds", "Time to the head of an answer", duration.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "Time to the head of an answer",
+            duration.clone(),
+        );
         registry.register("http_connections", "Connections that are open", connections.clone());
-        registry.register("http_connections_turned_away", "Connections over the limit", turned_away.clone());
-        registry.register("http_streams", "Event streams and WebSockets that are open", streams.clone());
-        registry.register("operations_in_flight", "Accepted operations under way here", in_flight.clone());
-        registry.register("sandboxes", "Sandboxes that are not destroyed, by state", live.clone());
+        registry.register(
+            "http_connections_turned_away",
+            "Connections over the limit",
+            turned_away.clone(),
+        );
+        registry.register(
+            "http_streams",
+            "Event streams and WebSockets that are open",
+            streams.clone(),
+        );
+        registry.register(
+            "operations_in_flight",
+            "Accepted operations under way here",
+            in_flight.clone(),
+        );
+        registry.register("sandboxes", "Sandboxes on record, by state", by_state.clone());
         registry.register("process_resident_memory_bytes", "Memory of the server", rss.clone());
         Metrics {
             registry,
@@ -75,7 +94,7 @@ impl Metrics {
             turned_away,
             streams,
             in_flight,
-            live,
+            by_state,
             rss,
         }
     }
@@ -95,12 +114,10 @@ impl Metrics {
     }
 
     /// All of it as text.
-    pub(crate) fn text(&self, live: &[(&'static str, u64)]) -> String {
-        for (state, count) in live {
-            self.live
-                .get_or_create(&OfState {
-                    state: (*state).to_owned(),
-                })
+    pub(crate) fn text(&self, sandboxes: &BTreeMap<String, u64>) -> String {
+        for (state, count) in sandboxes {
+            self.by_state
+                .get_or_create(&OfState { state: state.clone() })
                 .set(i64::try_from(*count).unwrap_or(i64::MAX));
         }
         self.rss.set(resident());

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sandboxer_api::problem::{MEDIA_TYPE, Problem};
 use sandboxer_model::error::{ERROR_CODES, ErrorCode};
-use schemars::generate::SchemaSettings;
 use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::route::{Access, Keyed, Outcome, Route, Takes, Versioned};
@@ -119,14 +119,21 @@ fn parameters(route: &Route, reads: &mut SchemaGenerator) -> Vec<Value> {
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| {
-            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-        })
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
     if let Some(query) = route.query {
         let schema = query(reads).to_value();
-        let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
-        for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let required = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        for (name, property) in schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             let mut property = property.clone();
             let description = property.as_object_mut().and_then(|object| object.remove("description"));
             let mut parameter = json!({ "name": name, "in": "query", "schema": without_null(property) });
@@ -141,11 +148,12 @@ fn parameters(route: &Route, reads: &mut SchemaGenerator) -> Vec<Value> {
             parameters.push(parameter);
         }
     }
-    let header = |name: &str, what: &str| {
-        json!({ "name": name, "in": "header", "required": false, "description": what, "schema": { "type": "string" } })
-    };
+    let header = |name: &str, what: &str| json!({ "name": name, "in": "header", "required": false, "description": what, "schema": { "type": "string" } });
     if route.keyed != Keyed::No {
-        let mut key = header("Idempotency-Key", "The same key with the same request is carried out once.");
+        let mut key = header(
+            "Idempotency-Key",
+            "The same key with the same request is carried out once.",
+        );
         key["schema"] = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
         parameters.push(key);
     }
@@ -228,10 +236,16 @@ fn response(route: &Route, outcome: &Outcome, writes: &mut SchemaGenerator) -> V
     }
     let mut headers = Map::new();
     if route.versioned != Versioned::No && outcome.status < 300 {
-        headers.insert("ETag".into(), json!({ "schema": { "type": "string" }, "description": "Its version." }));
+        headers.insert(
+            "ETag".into(),
+            json!({ "schema": { "type": "string" }, "description": "Its version." }),
+        );
     }
     if route.id == "sandbox.create" {
-        headers.insert("Location".into(), json!({ "schema": { "type": "string" }, "description": "The sandbox." }));
+        headers.insert(
+            "Location".into(),
+            json!({ "schema": { "type": "string" }, "description": "The sandbox." }),
+        );
         let links = json!({
             "get": { "operationId": "sandbox.get", "parameters": { "id": "$response.body#/sandbox_id" } },
             "wait": { "operationId": "sandbox.wait", "parameters": { "id": "$response.body#/sandbox_id" } },

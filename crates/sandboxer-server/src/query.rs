@@ -42,12 +42,18 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(query: &str) -> Result<T, U
         if let Err(error) = serde_json::from_value::<T>(Value::Object(alone))
             && !error.to_string().starts_with("missing field")
         {
-            return Err(invalid(format!("the parameter `{name}` is not {}", wanted(known.get(name)))));
+            return Err(invalid(format!(
+                "the parameter `{name}` is not {}",
+                wanted(known.get(name))
+            )));
         }
     }
     serde_json::from_value(Value::Object(given)).map_err(|error| {
         // Its own words: a member that is missing is named, and none is quoted.
-        invalid(format!("the query is not complete: {}", crate::body::without_values(&error)))
+        invalid(format!(
+            "the query is not complete: {}",
+            crate::body::without_values(&error)
+        ))
     })
 }
 

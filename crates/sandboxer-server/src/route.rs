@@ -153,7 +153,11 @@ pub(crate) struct Builder<Q, B> {
 
 /// Begins a route. Who may call it stands at its beginning.
 pub(crate) fn on(method: Method, path: &'static str, id: &'static str, access: Access) -> Builder<NoQuery, NoBody> {
-    let keyed = if method == Method::POST { Keyed::Replayed } else { Keyed::No };
+    let keyed = if method == Method::POST {
+        Keyed::Replayed
+    } else {
+        Keyed::No
+    };
     let nothing: Handler = Arc::new(|_| Box::pin(async { Ok(Answer::empty(204)) }));
     Builder {
         route: Route {

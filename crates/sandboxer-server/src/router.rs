@@ -47,5 +47,7 @@ pub(crate) fn router(state: &Arc<State>) -> Router {
         let state = Arc::clone(&state);
         async move { dispatch::no_route(&state, request.headers(), None) }
     };
-    router.fallback(lost).layer(map_response(async |response| dispatch::harden(response)))
+    router
+        .fallback(lost)
+        .layer(map_response(async |response| dispatch::harden(response)))
 }

@@ -22,7 +22,9 @@ pub(crate) enum Socket {
 pub(crate) async fn take(listen: &Listen) -> Result<(Socket, String), UserError> {
     match listen {
         Listen::Tcp(address) => {
-            let socket = TcpListener::bind(address).await.map_err(|error| refused(listen, &error))?;
+            let socket = TcpListener::bind(address)
+                .await
+                .map_err(|error| refused(listen, &error))?;
             let taken = socket.local_addr().map_err(|error| refused(listen, &error))?;
             Ok((Socket::Tcp(socket), taken.to_string()))
         }
@@ -34,7 +36,10 @@ pub(crate) async fn take(listen: &Listen) -> Result<(Socket, String), UserError>
 }
 
 /// A socket that its owner died on is replaced; one that somebody listens on is not.
-#[expect(clippy::disallowed_methods, reason = "the socket's own file, made and removed here and nowhere else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the socket's own file, made and removed here and nowhere else"
+)]
 fn take_path(path: &Path) -> std::io::Result<UnixListener> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse && is_dead(path) => {
@@ -52,7 +57,11 @@ fn is_dead(path: &Path) -> bool {
 }
 
 fn refused(listen: &Listen, error: &std::io::Error) -> UserError {
-    let code = if error.kind() == ErrorKind::AddrInUse { ErrorCode::Busy } else { ErrorCode::Unavailable };
+    let code = if error.kind() == ErrorKind::AddrInUse {
+        ErrorCode::Busy
+    } else {
+        ErrorCode::Unavailable
+    };
     UserError::new(code, format!("cannot listen on {listen}: {error}"))
         .hint("another server may have it; see `--listen`")
 }

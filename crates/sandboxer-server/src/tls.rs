@@ -15,7 +15,10 @@ use tokio_rustls::TlsAcceptor;
 /// `InvalidInput`: one of them cannot be read, or they do not belong together.
 pub(crate) fn acceptor(certificates: &Path, key: &Path) -> Result<TlsAcceptor, UserError> {
     let wrong = |path: &Path, why: String| {
-        UserError::new(ErrorCode::InvalidInput, format!("cannot use {} for TLS: {why}", path.display()))
+        UserError::new(
+            ErrorCode::InvalidInput,
+            format!("cannot use {} for TLS: {why}", path.display()),
+        )
     };
     let chain = CertificateDer::pem_file_iter(certificates)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

@@ -36,7 +36,8 @@ impl Store {
             })
         };
         // Each by its key, in the order of positions.
-        let event = "SELECT position, event.sandbox_id AS sandbox_id, event.seq AS seq, event.record AS record FROM placed";
+        let event =
+            "SELECT position, event.sandbox_id AS sandbox_id, event.seq AS seq, event.record AS record FROM placed";
         let joined = "CROSS JOIN event ON event.sandbox_id = placed.sandbox_id AND event.seq = placed.seq";
         let seen = "CROSS JOIN listing ON listing.id = placed.sandbox_id AND listing.project = $3";
         let end = "WHERE position > $1 ORDER BY position LIMIT $2";

@@ -136,7 +136,11 @@ mod tests {
     #[test]
     fn every_live_state_counts() {
         for state in State::ALL {
-            assert_eq!(LIVE.contains(&format!("'{}'", state.name())), !state.is_gone(), "{state}");
+            assert_eq!(
+                LIVE.contains(&format!("'{}'", state.name())),
+                !state.is_gone(),
+                "{state}"
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use super::job::Job;
 use super::params::Params;
 use super::step::{Commit, Fact, Step, nothing, stopped};
 use super::teardown;
-use crate::api::{ExpireAction, ExpireResult, Progress};
+use crate::api::{ExpireAction, ExpireResult, Progress, Viewer};
 use crate::engine::Engine;
 use crate::faults::Safeguard;
 
@@ -35,7 +35,12 @@ const INTEND: Step = Step {
 const MOST: u32 = 10_000;
 
 impl Engine {
-    pub(crate) async fn do_expire(&self, apply: bool, progress: &dyn Progress) -> Result<Vec<ExpireAction>, UserError> {
+    pub(crate) async fn do_expire(
+        &self,
+        apply: bool,
+        viewer: &Viewer,
+        progress: &dyn Progress,
+    ) -> Result<Vec<ExpireAction>, UserError> {
         let mut actions = Vec::new();
         for due in self.ports.store.due(self.me(), MOST).await? {
             let Due::Deadline(id) = due else { continue };
@@ -44,6 +49,9 @@ impl Engine {
                 Err(StoreError::Damaged { .. }) => continue,
                 record => record?,
             };
+            if !viewer.sees(&record) {
+                continue;
+            }
             let Some(expired_at) = self.past_deadline(&record) else {
                 continue;
             };

@@ -51,12 +51,21 @@ async fn profile(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError>
     if !known.iter().any(|one| one.id == name && one.layer != Layer::Repository) {
         return Err(unseen());
     }
-    let resolved = call.engine().catalog().resolve(name, Path::new(NOWHERE)).map_err(hidden)?;
+    let resolved = call
+        .engine()
+        .catalog()
+        .resolve(name, Path::new(NOWHERE))
+        .map_err(hidden)?;
     Answer::json(200, &resolved.profile)
 }
 
 async fn extensions(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    let all: Vec<Manifest> = call.engine().extensions().iter().map(|one| one.manifest().clone()).collect();
+    let all: Vec<Manifest> = call
+        .engine()
+        .extensions()
+        .iter()
+        .map(|(_, one)| one.manifest().clone())
+        .collect();
     Answer::json(200, &all)
 }
 

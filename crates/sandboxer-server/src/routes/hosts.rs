@@ -95,7 +95,13 @@ async fn add(call: Call, _: NoQuery, body: AddHost) -> Result<Answer, UserError>
 
 /// The host in the path, which must be a registered one: over HTTP nobody has the server go elsewhere.
 async fn registered(call: &Call) -> Result<String, UserError> {
-    let host = call.engine().host(call.parameter("name")).await.map_err(hidden)?.host.name;
+    let host = call
+        .engine()
+        .host(call.parameter("name"))
+        .await
+        .map_err(hidden)?
+        .host
+        .name;
     call.object.set(&host);
     Ok(host)
 }
@@ -126,7 +132,10 @@ async fn activate(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError
 }
 
 async fn stale(call: Call, query: StaleQuery, _: NoBody) -> Result<Answer, UserError> {
-    let report = call.engine().stale(query.host.as_deref(), hours(query.older_than)).await?;
+    let report = call
+        .engine()
+        .stale(query.host.as_deref(), hours(query.older_than))
+        .await?;
     Answer::json(200, &report)
 }
 

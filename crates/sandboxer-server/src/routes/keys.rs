@@ -76,7 +76,10 @@ async fn get(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
 
 async fn revoke(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
     call.object.set(call.parameter("id"));
-    Answer::json(200, &call.engine().revoke_key(call.parameter("id")).await.map_err(hidden)?)
+    Answer::json(
+        200,
+        &call.engine().revoke_key(call.parameter("id")).await.map_err(hidden)?,
+    )
 }
 
 async fn rotate(call: Call, _: NoQuery, body: RotateKey) -> Result<Answer, UserError> {

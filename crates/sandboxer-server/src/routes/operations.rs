@@ -13,10 +13,15 @@ use crate::route::{Access, NoBody, NoQuery, Route, on};
 /// Their routes.
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        on(Method::GET, "/v1/operations/{id}", "operation.get", Access::Grant(Grant::SandboxesRead))
-            .summary("How far an operation got.")
-            .answers::<Operation>(200, "The operation.")
-            .by(get),
+        on(
+            Method::GET,
+            "/v1/operations/{id}",
+            "operation.get",
+            Access::Grant(Grant::SandboxesRead),
+        )
+        .summary("How far an operation got.")
+        .answers::<Operation>(200, "The operation.")
+        .by(get),
     ]
 }
 
@@ -24,6 +29,9 @@ async fn get(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
     let id: OperationId = call.id()?;
     let operation = call.engine().operation(&id).await.map_err(hidden)?;
     // An operation is seen by who sees its sandbox.
-    call.engine().find(&operation.sandbox_id, &call.viewer()).await.map_err(hidden)?;
+    call.engine()
+        .find(&operation.sandbox_id, &call.viewer())
+        .await
+        .map_err(hidden)?;
     Answer::json(200, &operation)
 }

@@ -36,76 +36,123 @@ const MOST_WAIT: Duration = Duration::from_secs(600);
 pub(super) fn routes() -> Vec<Route> {
     let read = Access::Grant(Grant::SandboxesRead);
     vec![
-        on(Method::POST, "/v1/sandboxes", "sandbox.create", Access::Grant(Grant::SandboxesCreate))
-            .summary("Make a sandbox, or get the live one that fits its scope.")
-            .notes("Answers as soon as it is on record and will be made whatever happens; with `wait=ready` when it is ready.")
-            .keyed(Keyed::ByHandler)
-            .query::<CreateQuery>()
-            .body::<CreateSandbox>()
-            .answers::<Created>(202, "Accepted: it is being made.")
-            .answers::<Created>(201, "It is ready.")
-            .answers::<Created>(200, "One that was there.")
-            .by(create),
-        on(Method::POST, "/v1/plans", "sandbox.plan", Access::Grant(Grant::SandboxesCreate))
-            .summary("What a create would do; touches nothing, and refuses what a create refuses.")
-            .keyed(Keyed::ByHandler)
-            .body::<CreateSandbox>()
-            .answers::<Plan>(200, "The plan.")
-            .by(plan),
+        on(
+            Method::POST,
+            "/v1/sandboxes",
+            "sandbox.create",
+            Access::Grant(Grant::SandboxesCreate),
+        )
+        .summary("Make a sandbox, or get the live one that fits its scope.")
+        .notes(
+            "Answers as soon as it is on record and will be made whatever happens; with `wait=ready` when it is ready.",
+        )
+        .keyed(Keyed::ByHandler)
+        .query::<CreateQuery>()
+        .body::<CreateSandbox>()
+        .answers::<Created>(202, "Accepted: it is being made.")
+        .answers::<Created>(201, "It is ready.")
+        .answers::<Created>(200, "One that was there.")
+        .by(create),
+        on(
+            Method::POST,
+            "/v1/plans",
+            "sandbox.plan",
+            Access::Grant(Grant::SandboxesCreate),
+        )
+        .summary("What a create would do; touches nothing, and refuses what a create refuses.")
+        .keyed(Keyed::ByHandler)
+        .body::<CreateSandbox>()
+        .answers::<Plan>(200, "The plan.")
+        .by(plan),
         on(Method::GET, "/v1/sandboxes", "sandbox.list", read)
             .summary("Sandboxes, newest first.")
             .notes("Without `state` and `all`, those that are not destroyed.")
             .query::<ListQuery>()
             .answers::<Page<Sandbox>>(200, "One page.")
             .by(list),
-        on(Method::POST, "/v1/sandboxes/expire", "sandbox.expire", Access::Grant(Grant::SandboxesDestroy))
-            .summary("Find sandboxes whose time has passed, and remove them with `apply=true`.")
-            .query::<ApplyQuery>()
-            .answers::<Vec<ExpireAction>>(200, "What was done, or would be.")
-            .by(expire),
+        on(
+            Method::POST,
+            "/v1/sandboxes/expire",
+            "sandbox.expire",
+            Access::Grant(Grant::SandboxesDestroy),
+        )
+        .summary("Find sandboxes whose time has passed, and remove them with `apply=true`.")
+        .query::<ApplyQuery>()
+        .answers::<Vec<ExpireAction>>(200, "What was done, or would be.")
+        .by(expire),
         on(Method::GET, "/v1/sandboxes/{id}", "sandbox.get", read)
             .summary("One sandbox, compared with its backend first where that is cheap.")
             .versioned(Versioned::Shows)
             .answers::<Sandbox>(200, "The sandbox.")
             .by(get),
-        on(Method::PATCH, "/v1/sandboxes/{id}", "sandbox.label", Access::Grant(Grant::SandboxesExec))
-            .summary("Set and remove labels.")
-            .versioned(Versioned::Checks)
-            .body::<ChangeSandbox>()
-            .answers::<Sandbox>(200, "The sandbox.")
-            .by(label),
-        on(Method::DELETE, "/v1/sandboxes/{id}", "sandbox.destroy", Access::Grant(Grant::SandboxesDestroy))
-            .summary("Remove it, with proof. Doing it again is no error.")
-            .notes("`state` is `destroying` where absence could not be proven; `error` says what is in the way.")
-            .versioned(Versioned::Checks)
-            .answers::<Destroyed>(200, "The receipt.")
-            .by(destroy),
+        on(
+            Method::PATCH,
+            "/v1/sandboxes/{id}",
+            "sandbox.label",
+            Access::Grant(Grant::SandboxesExec),
+        )
+        .summary("Set and remove labels.")
+        .versioned(Versioned::Checks)
+        .body::<ChangeSandbox>()
+        .answers::<Sandbox>(200, "The sandbox.")
+        .by(label),
+        on(
+            Method::DELETE,
+            "/v1/sandboxes/{id}",
+            "sandbox.destroy",
+            Access::Grant(Grant::SandboxesDestroy),
+        )
+        .summary("Remove it, with proof. Doing it again is no error.")
+        .notes("`state` is `destroying` where absence could not be proven; `error` says what is in the way.")
+        .versioned(Versioned::Checks)
+        .answers::<Destroyed>(200, "The receipt.")
+        .by(destroy),
         on(Method::GET, "/v1/sandboxes/{id}/wait", "sandbox.wait", read)
             .summary("Wait until it is in a state.")
             .notes("408 when it is not in time; 409 at once when that state can no longer come.")
             .query::<WaitQuery>()
             .answers::<Sandbox>(200, "The sandbox, in that state.")
             .by(wait),
-        on(Method::PATCH, "/v1/sandboxes/{id}/ttl", "sandbox.extend", Access::Grant(Grant::SandboxesExtend))
-            .summary("Give it more time.")
-            .versioned(Versioned::Checks)
-            .body::<ExtendTtl>()
-            .answers::<Sandbox>(200, "The sandbox.")
-            .by(extend),
-        on(Method::POST, "/v1/sandboxes/{id}/recreate", "sandbox.recreate", Access::Grant(Grant::SandboxesCreate))
-            .summary("Remove it with proof and make it again from its frozen profile and inputs, under the same id.")
-            .versioned(Versioned::Checks)
-            .answers::<Sandbox>(200, "The sandbox, ready again.")
-            .by(recreate),
-        on(Method::POST, "/v1/sandboxes/{id}/activate", "sandbox.activate", Access::Grant(Grant::SandboxesExec))
-            .summary("Say that it is in use, where that does not happen through a command.")
-            .versioned(Versioned::Checks)
-            .answers::<Sandbox>(200, "The sandbox.")
-            .by(activate),
-        on(Method::GET, "/v1/sandboxes/{id}/reachability", "sandbox.reachability", read)
-            .summary("How it is reached.")
-            .answers::<Reachability>(200, "Every way.")
-            .by(reachability),
+        on(
+            Method::PATCH,
+            "/v1/sandboxes/{id}/ttl",
+            "sandbox.extend",
+            Access::Grant(Grant::SandboxesExtend),
+        )
+        .summary("Give it more time.")
+        .versioned(Versioned::Checks)
+        .body::<ExtendTtl>()
+        .answers::<Sandbox>(200, "The sandbox.")
+        .by(extend),
+        on(
+            Method::POST,
+            "/v1/sandboxes/{id}/recreate",
+            "sandbox.recreate",
+            Access::Grant(Grant::SandboxesCreate),
+        )
+        .summary("Remove it with proof and make it again from its frozen profile and inputs, under the same id.")
+        .versioned(Versioned::Checks)
+        .answers::<Sandbox>(200, "The sandbox, ready again.")
+        .by(recreate),
+        on(
+            Method::POST,
+            "/v1/sandboxes/{id}/activate",
+            "sandbox.activate",
+            Access::Grant(Grant::SandboxesExec),
+        )
+        .summary("Say that it is in use, where that does not happen through a command.")
+        .versioned(Versioned::Checks)
+        .answers::<Sandbox>(200, "The sandbox.")
+        .by(activate),
+        on(
+            Method::GET,
+            "/v1/sandboxes/{id}/reachability",
+            "sandbox.reachability",
+            read,
+        )
+        .summary("How it is reached.")
+        .answers::<Reachability>(200, "Every way.")
+        .by(reachability),
         on(Method::GET, "/v1/sandboxes/{id}/explain", "sandbox.explain", read)
             .summary("The seven questions, each with its evidence; alive or gone.")
             .answers::<Explanation>(200, "The answers.")
@@ -236,9 +283,21 @@ async fn plan(call: Call, _: NoQuery, body: CreateSandbox) -> Result<Answer, Use
 async fn request(call: &Call, body: CreateSandbox) -> Result<CreateRequest, UserError> {
     let who = call.who()?;
     let asked = body.consumer.unwrap_or_default();
-    let tenant = if who.role == Actor::Adm { Caller::Operator } else { Caller::Tenant };
-    if tenant == Caller::Operator && body.profile.as_deref().is_some_and(|name| name.contains('/') || name.ends_with("ml")) {
-        return Err(UserError::new(ErrorCode::InvalidInput, "over HTTP a profile is named, not given as a file"));
+    let tenant = if who.role == Actor::Adm {
+        Caller::Operator
+    } else {
+        Caller::Tenant
+    };
+    if tenant == Caller::Operator
+        && body
+            .profile
+            .as_deref()
+            .is_some_and(|name| name.contains('/') || name.ends_with("ml"))
+    {
+        return Err(UserError::new(
+            ErrorCode::InvalidInput,
+            "over HTTP a profile is named, not given as a file",
+        ));
     }
     let mut inputs = body.inputs;
     let directories = uploaded(call, &mut inputs)?;
@@ -305,7 +364,10 @@ async fn over_rate(call: &Call, request: &mut CreateRequest) -> Result<Option<An
     };
     let error = UserError::new(
         ErrorCode::RateLimited,
-        format!("the project makes more than {} sandboxes a second", project.creates_per_second),
+        format!(
+            "the project makes more than {} sandboxes a second",
+            project.creates_per_second
+        ),
     )
     .hint("wait as long as `Retry-After` says");
     let seconds = wait.as_secs() + 1;
@@ -357,9 +419,9 @@ fn labels(pairs: &[String]) -> Result<BTreeMap<String, String>, UserError> {
     pairs
         .iter()
         .map(|pair| {
-            let (key, value) = pair.split_once('=').ok_or_else(|| {
-                UserError::new(ErrorCode::InvalidInput, "the parameter `label` is not `key=value`")
-            })?;
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| UserError::new(ErrorCode::InvalidInput, "the parameter `label` is not `key=value`"))?;
             Ok((key.to_owned(), value.to_owned()))
         })
         .collect()
@@ -459,7 +521,10 @@ async fn events(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> 
 async fn expire(call: Call, query: ApplyQuery, _: NoBody) -> Result<Answer, UserError> {
     let who = call.who()?;
     if who.role == Actor::Agt {
-        return Err(UserError::new(ErrorCode::Forbidden, "only automations and administrators clear up after others"));
+        return Err(UserError::new(
+            ErrorCode::Forbidden,
+            "only automations and administrators clear up after others",
+        ));
     }
     let apply = query.apply.unwrap_or(false);
     let done = call.engine().expire_seen(apply, &call.viewer(), &Silent).await?;

@@ -21,10 +21,15 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("Whether the server takes work: it is not stopping, and its database answers.")
             .answers_bytes(200, "text/plain", "`ok`")
             .by(readiness),
-        on(Method::GET, "/metrics", "server.metrics", Access::Grant(Grant::ServerRead))
-            .summary("Counters and gauges, as Prometheus reads them.")
-            .answers_bytes(200, "text/plain; version=0.0.4", "The metrics.")
-            .by(metrics),
+        on(
+            Method::GET,
+            "/metrics",
+            "server.metrics",
+            Access::Grant(Grant::ServerRead),
+        )
+        .summary("Counters and gauges, as Prometheus reads them.")
+        .answers_bytes(200, "text/plain; version=0.0.4", "The metrics.")
+        .by(metrics),
         on(Method::GET, "/openapi.json", "server.document", Access::Public)
             .summary("This document.")
             .answers_bytes(200, "application/json", "The document.")
@@ -53,13 +58,17 @@ async fn readiness(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserErro
 }
 
 async fn metrics(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    let live = call.engine().live_by_state().await?;
-    let text = call.state.metrics.text(&live);
+    let sandboxes = call.engine().status().await?.sandboxes;
+    let text = call.state.metrics.text(&sandboxes);
     Ok(Answer::bytes(200, "text/plain; version=0.0.4", text.into_bytes()))
 }
 
 async fn document(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    Ok(Answer::bytes(200, "application/json", call.state.document.as_bytes().to_vec()))
+    Ok(Answer::bytes(
+        200,
+        "application/json",
+        call.state.document.as_bytes().to_vec(),
+    ))
 }
 
 const PAGE: &str = "text/html; charset=utf-8";

@@ -77,10 +77,20 @@ async fn add(call: Call, _: NoQuery, body: AddWebhook) -> Result<Answer, UserErr
 
 async fn remove(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
     call.object.set(call.parameter("id"));
-    Answer::json(200, &call.engine().remove_webhook(call.parameter("id")).await.map_err(hidden)?)
+    Answer::json(
+        200,
+        &call
+            .engine()
+            .remove_webhook(call.parameter("id"))
+            .await
+            .map_err(hidden)?,
+    )
 }
 
 async fn test(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
     call.object.set(call.parameter("id"));
-    Answer::json(200, &call.engine().test_webhook(call.parameter("id")).await.map_err(hidden)?)
+    Answer::json(
+        200,
+        &call.engine().test_webhook(call.parameter("id")).await.map_err(hidden)?,
+    )
 }

@@ -87,7 +87,9 @@ impl Ask {
     /// Sends it over a connection of its own.
     pub(crate) async fn send(self) -> Reply {
         let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         let mut request = Request::builder()
             .method(self.method)
@@ -96,7 +98,10 @@ impl Ask {
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
-        let answer = sender.send_request(request.body(Body::from(self.body)).unwrap()).await.unwrap();
+        let answer = sender
+            .send_request(request.body(Body::from(self.body)).unwrap())
+            .await
+            .unwrap();
         let (parts, body) = answer.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
         Reply {

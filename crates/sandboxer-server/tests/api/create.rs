@@ -11,17 +11,29 @@ use crate::server::{Running, id};
 async fn a_create_is_accepted_at_once_and_made_afterwards() {
     let server = Running::start().await;
     let key = server.key("one", Actor::Agt, Some("p"), None).await;
-    let reply = server.post(&key, "/v1/sandboxes", &json!({ "profile": "profile.native" })).await.expect(202);
+    let reply = server
+        .post(&key, "/v1/sandboxes", &json!({ "profile": "profile.native" }))
+        .await
+        .expect(202);
     let sandbox = reply.json();
     let path = format!("/v1/sandboxes/{}", id(&sandbox));
     assert_eq!(reply.header("location"), Some(path.as_str()));
     assert!(sandbox["operation_id"].is_string());
-    let waited = server.get(&key, &format!("{path}/wait?state=ready&timeout=20s")).await.expect(200);
+    let waited = server
+        .get(&key, &format!("{path}/wait?state=ready&timeout=20s"))
+        .await
+        .expect(200);
     assert_eq!(waited.json()["state"], "ready");
     assert!(waited.header("etag").is_some());
     let operation = format!("/v1/operations/{}", sandbox["operation_id"].as_str().unwrap());
-    assert_eq!(server.get(&key, &operation).await.expect(200).json()["status"], "succeeded");
-    assert_eq!(server.ask("DELETE", &path).key(&key).send().await.expect(200).json()["state"], "destroyed");
+    assert_eq!(
+        server.get(&key, &operation).await.expect(200).json()["status"],
+        "succeeded"
+    );
+    assert_eq!(
+        server.ask("DELETE", &path).key(&key).send().await.expect(200).json()["state"],
+        "destroyed"
+    );
     assert_eq!(server.get(&key, &path).await.expect(200).json()["state"], "destroyed");
 }
 
@@ -70,16 +82,29 @@ async fn who_a_sandbox_is_for_comes_from_the_key() {
     let server = Running::start().await;
     let key = server.key("one", Actor::Agt, Some("p"), None).await;
     let plain = server.make(&key, json!({ "consumer": { "run_id": "r" } })).await;
-    assert_eq!(plain["consumer"], json!({ "actor": "agt", "project": "p", "run_id": "r" }));
-    for claim in [json!({ "actor": "adm" }), json!({ "actor": "atm" }), json!({ "project": "q" })] {
+    assert_eq!(
+        plain["consumer"],
+        json!({ "actor": "agt", "project": "p", "run_id": "r" })
+    );
+    for claim in [
+        json!({ "actor": "adm" }),
+        json!({ "actor": "atm" }),
+        json!({ "project": "q" }),
+    ] {
         let body = json!({ "profile": "profile.native", "consumer": claim });
         let reply = server.post(&key, "/v1/sandboxes", &body).await.expect(403);
         assert_eq!(reply.code(), "forbidden");
     }
     let auto = server.key("auto", Actor::Atm, Some("p"), None).await;
-    let lowered = server.make(&auto, json!({ "consumer": { "actor": "agt", "project": "p" } })).await;
+    let lowered = server
+        .make(&auto, json!({ "consumer": { "actor": "agt", "project": "p" } }))
+        .await;
     assert_eq!(lowered["consumer"]["actor"], "agt");
-    for wrong in [json!({ "consumer": { "key": "x" } }), json!({ "sandbox_id": "sbx" }), json!({ "state": "ready" })] {
+    for wrong in [
+        json!({ "consumer": { "key": "x" } }),
+        json!({ "sandbox_id": "sbx" }),
+        json!({ "state": "ready" }),
+    ] {
         server.post(&key, "/v1/sandboxes", &wrong).await.expect(422);
     }
 }
@@ -98,7 +123,12 @@ async fn a_tenant_reaches_nothing_of_the_server_through_a_create() {
         json!({ "profile": "profile.native", "host": "root@192.0.2.1" }),
     ] {
         let reply = server.post(&key, "/v1/sandboxes", &body).await;
-        assert!(matches!(reply.status, 404 | 422), "{body}: {} {}", reply.status, reply.text());
+        assert!(
+            matches!(reply.status, 404 | 422),
+            "{body}: {} {}",
+            reply.status,
+            reply.text()
+        );
     }
     assert!(server.world.resources().is_empty());
 }
@@ -108,13 +138,24 @@ async fn a_project_has_no_more_than_it_may_have() {
     let server = Running::start().await;
     let key = server.key("one", Actor::Agt, Some("p"), None).await;
     let set = json!({ "max_live": 3, "creates_per_second": 1000, "burst": 1000 });
-    server.ask("PUT", "/v1/projects/p").key(&server.adm).json(&set).send().await.expect(200);
+    server
+        .ask("PUT", "/v1/projects/p")
+        .key(&server.adm)
+        .json(&set)
+        .send()
+        .await
+        .expect(200);
     let body = json!({ "profile": "profile.native" });
     let asks = (0..12).map(|_| server.post(&key, "/v1/sandboxes?wait=ready", &body));
     let replies = futures_util::future::join_all(asks).await;
     assert_eq!(replies.iter().filter(|reply| reply.status == 201).count(), 3);
     for refused in replies.iter().filter(|reply| reply.status != 201) {
-        assert_eq!((refused.status, refused.code().as_str()), (429, "quota_exceeded"), "{}", refused.text());
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (429, "quota_exceeded"),
+            "{}",
+            refused.text()
+        );
     }
     let of_another = server.key("one", Actor::Agt, Some("q"), None).await;
     server.make(&of_another, json!({})).await;
@@ -129,7 +170,13 @@ async fn creates_in_a_short_time_are_bounded_and_told_when_to_come_again() {
     let server = Running::start().await;
     let key = server.key("one", Actor::Agt, Some("p"), None).await;
     let set = json!({ "max_live": 1000, "creates_per_second": 1, "burst": 2 });
-    server.ask("PUT", "/v1/projects/p").key(&server.adm).json(&set).send().await.expect(200);
+    server
+        .ask("PUT", "/v1/projects/p")
+        .key(&server.adm)
+        .json(&set)
+        .send()
+        .await
+        .expect(200);
     let body = json!({ "profile": "profile.native" });
     let mut statuses = Vec::new();
     for _ in 0..4 {
@@ -171,7 +218,9 @@ async fn lists_come_in_pages_that_miss_and_repeat_nothing() {
     let key = server.key("one", Actor::Agt, Some("p"), None).await;
     let mut made = BTreeSet::new();
     for n in 0..7 {
-        made.insert(id(&server.make(&key, json!({ "labels": { "n": format!("{}", n % 2) } })).await));
+        made.insert(id(&server
+            .make(&key, json!({ "labels": { "n": format!("{}", n % 2) } }))
+            .await));
     }
     let mut seen = Vec::new();
     let mut path = "/v1/sandboxes?limit=3".to_owned();
@@ -185,9 +234,23 @@ async fn lists_come_in_pages_that_miss_and_repeat_nothing() {
     }
     assert_eq!(seen.len(), 7);
     assert_eq!(seen.iter().cloned().collect::<BTreeSet<_>>(), made);
-    let labelled = server.get(&key, "/v1/sandboxes?label=n%3D1&state=ready&state=active").await.expect(200).json();
+    let labelled = server
+        .get(&key, "/v1/sandboxes?label=n%3D1&state=ready&state=active")
+        .await
+        .expect(200)
+        .json();
     assert_eq!(labelled["items"].as_array().unwrap().len(), 3);
-    for wrong in ["limit=0", "limit=201", "limit=x", "cursor=x", "label=x", "state=nope", "nope=1", "limit=1&limit=2", "all=maybe"] {
+    for wrong in [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "cursor=x",
+        "label=x",
+        "state=nope",
+        "nope=1",
+        "limit=1&limit=2",
+        "all=maybe",
+    ] {
         let reply = server.get(&key, &format!("/v1/sandboxes?{wrong}")).await.expect(422);
         assert_eq!(reply.code(), "invalid_input", "{wrong}");
     }
@@ -198,7 +261,13 @@ async fn a_change_is_meant_for_one_version() {
     let server = Running::start().await;
     let key = server.key("one", Actor::Agt, Some("p"), None).await;
     let path = format!("/v1/sandboxes/{}", id(&server.make(&key, json!({})).await));
-    let tag = server.get(&key, &path).await.expect(200).header("etag").unwrap().to_owned();
+    let tag = server
+        .get(&key, &path)
+        .await
+        .expect(200)
+        .header("etag")
+        .unwrap()
+        .to_owned();
     let change = |tag: &str, value: &str| {
         server
             .ask("PATCH", &path)
@@ -212,9 +281,20 @@ async fn a_change_is_meant_for_one_version() {
     assert_ne!(newer, tag);
     assert_eq!(change(&tag, "2").await.expect(412).code(), "precondition_failed");
     change(&newer, "2").await.expect(200);
-    let gone = server.ask("DELETE", &path).key(&key).header("if-match", &tag).send().await;
+    let gone = server
+        .ask("DELETE", &path)
+        .key(&key)
+        .header("if-match", &tag)
+        .send()
+        .await;
     assert_eq!(gone.expect(412).code(), "precondition_failed");
-    server.ask("DELETE", &path).key(&key).header("if-match", "*").send().await.expect(200);
+    server
+        .ask("DELETE", &path)
+        .key(&key)
+        .header("if-match", "*")
+        .send()
+        .await
+        .expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +302,13 @@ async fn the_answer_to_a_keyed_request_is_given_again() {
     let server = Running::start().await;
     let key = server.key("one", Actor::Agt, Some("p"), None).await;
     let path = format!("/v1/sandboxes/{}/recreate", id(&server.make(&key, json!({})).await));
-    let again = || server.ask("POST", &path).key(&key).header("idempotency-key", "again").send();
+    let again = || {
+        server
+            .ask("POST", &path)
+            .key(&key)
+            .header("idempotency-key", "again")
+            .send()
+    };
     let first = again().await.expect(200);
     let second = again().await.expect(200);
     assert_eq!(first.header("idempotent-replayed"), None);
@@ -230,7 +316,12 @@ async fn the_answer_to_a_keyed_request_is_given_again() {
     assert_eq!(first.bytes, second.bytes);
     assert_eq!(second.json()["generation"], 2);
     for wrong in ["", "a b", "ü"] {
-        let reply = server.ask("POST", &path).key(&key).header("idempotency-key", wrong).send().await;
+        let reply = server
+            .ask("POST", &path)
+            .key(&key)
+            .header("idempotency-key", wrong)
+            .send()
+            .await;
         assert_eq!(reply.expect(422).code(), "invalid_input");
     }
 }

@@ -16,7 +16,10 @@ fn the_checked_in_document_is_that_of_the_routes() {
         std::fs::write(&path, &text).unwrap();
     }
     let present = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(present == text, "docs/openapi.json is not up to date: run `cargo xtask generate`");
+    assert!(
+        present == text,
+        "docs/openapi.json is not up to date: run `cargo xtask generate`"
+    );
 }
 
 #[test]
@@ -37,7 +40,9 @@ fn every_reference_of_the_document_leads_somewhere() {
     collect(&document, &mut references);
     assert!(references.len() > 100);
     for reference in references {
-        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads elsewhere"));
+        let pointer = reference
+            .strip_prefix('#')
+            .unwrap_or_else(|| panic!("{reference} leads elsewhere"));
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
 }
@@ -64,10 +69,18 @@ async fn it_is_served_with_a_page_that_loads_nothing_from_elsewhere() {
         for loads in ["src=", "http://", "https://", "@import", "url(", "<link", "<script"] {
             assert!(!text.contains(loads), "{path} has {loads}");
         }
-        assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+        assert!(
+            page.header("content-security-policy")
+                .unwrap()
+                .contains("default-src 'none'")
+        );
     }
     let page = server.ask("GET", "/docs").send().await.text();
     for route in routes::all() {
-        assert!(page.contains(&format!("id=\"{}\"", route.id)), "{} is not in /docs", route.id);
+        assert!(
+            page.contains(&format!("id=\"{}\"", route.id)),
+            "{} is not in /docs",
+            route.id
+        );
     }
 }

@@ -11,7 +11,12 @@ use crate::server::Running;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_names_its_request() {
     let server = Running::start().await;
-    for (method, path) in [("GET", "/healthz"), ("GET", "/v1/sandboxes"), ("GET", "/nope"), ("PUT", "/v1/sandboxes")] {
+    for (method, path) in [
+        ("GET", "/healthz"),
+        ("GET", "/v1/sandboxes"),
+        ("GET", "/nope"),
+        ("PUT", "/v1/sandboxes"),
+    ] {
         let named = server.ask(method, path).header("x-request-id", "r-1").send().await;
         assert_eq!(named.header("x-request-id"), Some("r-1"), "{path}");
         let unnamed = server.ask(method, path).header("x-request-id", "bad id!").send().await;
@@ -39,8 +44,18 @@ async fn what_is_wrong_is_a_problem_with_a_code() {
         ("text/plain", b"{}", 415, "not_allowed"),
         (json, &vec![b' '; 1024 * 1024 + 1], 413, "too_large"),
     ] {
-        let reply = server.ask("POST", "/v1/sandboxes").key(&key).bytes(media, body).send().await;
-        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{}", reply.text());
+        let reply = server
+            .ask("POST", "/v1/sandboxes")
+            .key(&key)
+            .bytes(media, body)
+            .send()
+            .await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (status, code),
+            "{}",
+            reply.text()
+        );
     }
     let zipped = server
         .ask("POST", "/v1/sandboxes")
@@ -103,7 +118,10 @@ async fn raw(server: &Running, bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_are_bounded_in_size_and_time() {
     let server = Running::start().await;
-    let long = format!("GET /healthz HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n", "b".repeat(64 * 1024));
+    let long = format!(
+        "GET /healthz HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n",
+        "b".repeat(64 * 1024)
+    );
     assert!(raw(&server, long.as_bytes()).await.starts_with("HTTP/1.1 431"));
     let many = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
     assert!(raw(&server, many.as_bytes()).await.starts_with("HTTP/1.1 431"));

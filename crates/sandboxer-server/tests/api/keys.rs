@@ -72,7 +72,11 @@ async fn a_key_is_shown_once_rotated_and_revoked() {
     let secret = token.rsplit('_').next().unwrap();
     assert!(listed.text().contains(id) && !listed.text().contains(secret));
     let rotated = server
-        .post(&server.adm, &format!("/v1/keys/{id}/rotate"), &json!({ "overlap": "1h" }))
+        .post(
+            &server.adm,
+            &format!("/v1/keys/{id}/rotate"),
+            &json!({ "overlap": "1h" }),
+        )
         .await
         .expect(201)
         .json();
@@ -80,7 +84,12 @@ async fn a_key_is_shown_once_rotated_and_revoked() {
     assert_eq!(rotated["rotated_from"], id);
     server.get(token, "/v1/me").await.expect(200);
     server.get(newer, "/v1/me").await.expect(200);
-    server.ask("DELETE", &format!("/v1/keys/{id}")).key(&server.adm).send().await.expect(200);
+    server
+        .ask("DELETE", &format!("/v1/keys/{id}"))
+        .key(&server.adm)
+        .send()
+        .await
+        .expect(200);
     server.get(token, "/v1/me").await.expect(401);
     server.get(newer, "/v1/me").await.expect(200);
     for wrong in [
@@ -100,18 +109,33 @@ async fn what_keys_did_is_on_record_and_whole() {
     let sandbox = server.make(&key, json!({})).await;
     let id = crate::server::id(&sandbox);
     server.get(&key, "/v1/hosts").await.expect(403);
-    server.ask("DELETE", &format!("/v1/sandboxes/{id}")).key(&key).send().await.expect(200);
+    server
+        .ask("DELETE", &format!("/v1/sandboxes/{id}"))
+        .key(&key)
+        .send()
+        .await
+        .expect(200);
     let rows = server.get(&server.adm, "/v1/audit?limit=10").await.expect(200).json();
     let told: Vec<_> = rows["items"]
         .as_array()
         .unwrap()
         .iter()
         .rev()
-        .map(|row| (row["action"].as_str().unwrap().to_owned(), row["object"].clone(), row["status"].as_u64().unwrap()))
+        .map(|row| {
+            (
+                row["action"].as_str().unwrap().to_owned(),
+                row["object"].clone(),
+                row["status"].as_u64().unwrap(),
+            )
+        })
         .collect();
     assert!(told.contains(&("sandbox.create".into(), json!(id), 201)), "{told:?}");
     assert!(told.contains(&("host.list".into(), json!(null), 403)), "{told:?}");
     assert!(told.contains(&("sandbox.destroy".into(), json!(id), 200)), "{told:?}");
-    let verdict = server.post(&server.adm, "/v1/audit/verify", &json!({})).await.expect(200).json();
+    let verdict = server
+        .post(&server.adm, "/v1/audit/verify", &json!({}))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(verdict["intact"], true);
 }

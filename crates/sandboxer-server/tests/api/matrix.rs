@@ -66,13 +66,50 @@ fn example(operation: &str) -> Option<(&'static str, Option<Value>)> {
         "webhook.add" => ("", Some(json!({ "url": "http://127.0.0.1:1/" }))),
         "key.create" => ("", Some(json!({ "name": "n", "role": "agt", "project": "alpha" }))),
         "project.set" => ("", Some(json!({ "max_live": 1000 }))),
-        "sandbox.list" | "sandbox.expire" | "sandbox.get" | "sandbox.destroy" | "sandbox.recreate" | "sandbox.activate"
-        | "sandbox.reachability" | "sandbox.explain" | "sandbox.events" | "sandbox.logs" | "sandbox.attach"
-        | "operation.get" | "profile.list" | "profile.get" | "extension.list" | "extension.get" | "host.list"
-        | "host.inspect" | "host.remove" | "host.probe" | "host.drain" | "host.activate" | "stale.list" | "stale.reap"
-        | "sink.list" | "sink.redeliver" | "webhook.list" | "webhook.remove" | "webhook.test" | "key.whoami" | "key.list"
-        | "key.get" | "key.revoke" | "key.rotate" | "project.list" | "project.get" | "audit.list" | "audit.verify"
-        | "server.status" | "server.health" | "server.readiness" | "server.metrics" | "server.document" | "server.docs"
+        "sandbox.list"
+        | "sandbox.expire"
+        | "sandbox.get"
+        | "sandbox.destroy"
+        | "sandbox.recreate"
+        | "sandbox.activate"
+        | "sandbox.reachability"
+        | "sandbox.explain"
+        | "sandbox.events"
+        | "sandbox.logs"
+        | "sandbox.attach"
+        | "operation.get"
+        | "profile.list"
+        | "profile.get"
+        | "extension.list"
+        | "extension.get"
+        | "host.list"
+        | "host.inspect"
+        | "host.remove"
+        | "host.probe"
+        | "host.drain"
+        | "host.activate"
+        | "stale.list"
+        | "stale.reap"
+        | "sink.list"
+        | "sink.redeliver"
+        | "webhook.list"
+        | "webhook.remove"
+        | "webhook.test"
+        | "key.whoami"
+        | "key.list"
+        | "key.get"
+        | "key.revoke"
+        | "key.rotate"
+        | "project.list"
+        | "project.get"
+        | "audit.list"
+        | "audit.verify"
+        | "server.status"
+        | "server.health"
+        | "server.readiness"
+        | "server.metrics"
+        | "server.document"
+        | "server.docs"
         | "server.errors" => nothing,
         "event.stream" => ("?after=0&limit=10", None),
         _ => return None,
@@ -138,7 +175,8 @@ impl Matrix {
                 .push(format!("{} by {who} on {what}: {} {text}", operation.id, reply.status));
         }
         if reply.status >= 500 {
-            self.wrong.push(format!("{} by {who} on {what}: {}", operation.id, reply.status));
+            self.wrong
+                .push(format!("{} by {who} on {what}: {}", operation.id, reply.status));
         }
     }
 
@@ -156,11 +194,14 @@ async fn every_operation_asks_who_calls_and_shows_nobody_what_is_not_theirs() {
     let server = Running::start().await;
     server
         .engine
-        .set_project("alpha", &sandboxer_api::identity::SetProject {
-            max_live: Some(100_000),
-            creates_per_second: Some(100_000),
-            burst: Some(100_000),
-        })
+        .set_project(
+            "alpha",
+            &sandboxer_api::identity::SetProject {
+                max_live: Some(100_000),
+                creates_per_second: Some(100_000),
+                burst: Some(100_000),
+            },
+        )
         .await
         .unwrap();
     let (alpha, beta) = (Some("alpha"), Some("beta"));
@@ -193,8 +234,18 @@ async fn every_operation_asks_who_calls_and_shows_nobody_what_is_not_theirs() {
         valid("atm", &atm, Actor::Atm, Grant::all_of(Actor::Atm)),
         valid("agt", &agt, Actor::Agt, Grant::all_of(Actor::Agt)),
         valid("another agt", &other, Actor::Agt, Grant::all_of(Actor::Agt)),
-        valid("agt of another project", &foreign_agt, Actor::Agt, Grant::all_of(Actor::Agt)),
-        valid("atm of another project", &foreign_atm, Actor::Atm, Grant::all_of(Actor::Atm)),
+        valid(
+            "agt of another project",
+            &foreign_agt,
+            Actor::Agt,
+            Grant::all_of(Actor::Agt),
+        ),
+        valid(
+            "atm of another project",
+            &foreign_atm,
+            Actor::Atm,
+            Grant::all_of(Actor::Atm),
+        ),
         valid("agt without grants", &bare, Actor::Agt, vec![]),
         invalid("nobody", None),
         invalid("revoked", Some(revoked.clone())),
@@ -224,23 +275,33 @@ async fn every_operation_asks_who_calls_and_shows_nobody_what_is_not_theirs() {
                     (true, ..) => reply.status < 400,
                     (_, false, _) => reply.status == 401 && reply.header("www-authenticate").is_some(),
                     (_, true, false) => reply.status == 403,
-                    (_, true, true) => !matches!(reply.status, 401) && (reply.status != 403 || operation.id == "sandbox.expire"),
+                    (_, true, true) => {
+                        !matches!(reply.status, 401) && (reply.status != 403 || operation.id == "sandbox.expire")
+                    }
                 };
                 matrix.cell(&operation, who.name, "-", is_right, &reply);
                 continue;
             }
             // The same for what does not exist and for what others have.
-            let unknown = matrix.ask(&operation, &operation.path.replace("{id}", UNKNOWN), token).await;
+            let unknown = matrix
+                .ask(&operation, &operation.path.replace("{id}", UNKNOWN), token)
+                .await;
             let hidden = match (who.is_valid, has_grant) {
                 (false, _) => 401,
                 (true, false) => 403,
                 (true, true) => 404,
             };
             matrix.cell(&operation, who.name, "unknown", unknown.status == hidden, &unknown);
-            for (what, owner, is_shared) in [("one's", &agt, false), ("shared", &agt, true), ("foreign", &foreign_agt, false)] {
+            for (what, owner, is_shared) in [
+                ("one's", &agt, false),
+                ("shared", &agt, true),
+                ("foreign", &foreign_agt, false),
+            ] {
                 run += 1;
                 let sandbox = matrix.fresh(owner, is_shared, run).await;
-                let reply = matrix.ask(&operation, &operation.path.replace("{id}", &sandbox), token).await;
+                let reply = matrix
+                    .ask(&operation, &operation.path.replace("{id}", &sandbox), token)
+                    .await;
                 let sees = match (who.name, what) {
                     ("adm", _) => true,
                     ("atm" | "agt", "foreign") => false,

@@ -52,7 +52,9 @@ impl Running {
         let fake = FakeExtension::new(world.clone(), capable("ext.native"));
         registry.register(Arc::new(fake)).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = Store::open_shared(dir.path(), clock.clone(), Arc::new(SystemIds)).await.unwrap();
+        let store = Store::open(dir.path(), clock.clone(), Arc::new(SystemIds))
+            .await
+            .unwrap();
         let ports = Ports {
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
@@ -96,7 +98,13 @@ impl Running {
     }
 
     /// A key; without grants: all that its role allows.
-    pub(crate) async fn key(&self, name: &str, role: Actor, project: Option<&str>, grants: Option<Vec<Grant>>) -> String {
+    pub(crate) async fn key(
+        &self,
+        name: &str,
+        role: Actor,
+        project: Option<&str>,
+        grants: Option<Vec<Grant>>,
+    ) -> String {
         let new = NewKey {
             name: name.to_owned(),
             role,

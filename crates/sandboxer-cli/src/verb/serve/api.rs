@@ -44,7 +44,11 @@ pub(super) async fn bind(
         protection,
         requests_per_second: args.requests_per_second,
         connections: args.connections as usize,
-        metrics: if args.open_metrics { MetricsAre::Open } else { MetricsAre::Keyed },
+        metrics: if args.open_metrics {
+            MetricsAre::Open
+        } else {
+            MetricsAre::Keyed
+        },
         data_dir: context.data_dir.clone(),
     };
     let parts = Parts {

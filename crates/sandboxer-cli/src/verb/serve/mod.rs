@@ -38,7 +38,7 @@ pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Result<u8, Use
     let signals = Interrupts::receive(Meaning::Undo, &cancel)?;
     let log = Arc::new(Log::new(context));
     // It lives as long as the process.
-    let engine: &'static Engine = Box::leak(Box::new(context.open_shared(context.extensions(Warm::No)?).await?));
+    let engine: &'static Engine = Box::leak(Box::new(context.open(context.extensions(Warm::No)?).await?));
     if args.once {
         return once(engine, &log).await;
     }
