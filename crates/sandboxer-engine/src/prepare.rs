@@ -148,16 +148,24 @@ fn given(profile: &Profile, req: &CreateRequest) -> Result<BTreeMap<String, Stri
     if req.caller == Caller::Tenant
         && let Some(name) = req.inputs.keys().find(|name| is_directory(name))
     {
-        let what = format!("the input `{name}` of {} is a directory, which is not named by a path here", profile.id);
+        let what = format!(
+            "the input `{name}` of {} is a directory, which is not named by a path here",
+            profile.id
+        );
         return Err(invalid(what).hint("upload the directory and name it as `upload:<id>`"));
     }
     let mut given = req.inputs.clone();
     for (name, directory) in &req.directories {
         if !is_directory(name) {
-            return Err(invalid(format!("{} has no input `{name}` that is a directory", profile.id)));
+            return Err(invalid(format!(
+                "{} has no input `{name}` that is a directory",
+                profile.id
+            )));
         }
         let Some(text) = directory.to_str() else {
-            return Err(invalid(format!("the directory for the input `{name}` has a name that is not UTF-8")));
+            return Err(invalid(format!(
+                "the directory for the input `{name}` has a name that is not UTF-8"
+            )));
         };
         given.insert(name.clone(), text.to_owned());
     }
@@ -166,12 +174,7 @@ fn given(profile: &Profile, req: &CreateRequest) -> Result<BTreeMap<String, Stri
 
 /// What makes two creates the same sandbox; `None`: nothing does. A sandbox of another profile is never a match, and but
 /// for what is shared none of another owner.
-pub(crate) fn scope_key(
-    scope: Scope,
-    consumer: &Consumer,
-    owner: Option<&str>,
-    profile_id: &str,
-) -> Option<String> {
+pub(crate) fn scope_key(scope: Scope, consumer: &Consumer, owner: Option<&str>, profile_id: &str) -> Option<String> {
     let project = consumer.project.as_deref().unwrap_or("");
     // JSON keeps parts apart whatever they contain.
     let mut parts = match scope {

@@ -105,9 +105,7 @@ impl Store {
     pub async fn audit(&self, before: Option<u64>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let before = before.and_then(|seq| i64::try_from(seq).ok()).unwrap_or(i64::MAX);
         let sql = format!("{ROW} WHERE seq < $1 ORDER BY seq DESC LIMIT $2");
-        self.readable(&damage::AUDIT, &sql, params![before, limit], |row| {
-            self.read_audit(row)
-        })
+        self.readable(&damage::AUDIT, &sql, params![before, limit], |row| self.read_audit(row))
     }
 
     /// Reads the whole log and says whether each row is as it was written. Rows that were cut off at the end leave no trace

@@ -262,7 +262,10 @@ impl Asked {
     /// An index of `listing` and the values of its columns before `state`.
     fn columns(&self, way: &Way) -> (&'static str, Vec<(&'static str, &str)>) {
         match way {
-            Way::Run => ("listing_run", vec![("run_id", self.run_id.as_deref().unwrap_or_default())]),
+            Way::Run => (
+                "listing_run",
+                vec![("run_id", self.run_id.as_deref().unwrap_or_default())],
+            ),
             Way::Project => (
                 "listing_project",
                 vec![("project", self.project.as_deref().unwrap_or_default())],
@@ -368,7 +371,8 @@ struct Sql {
 impl Sql {
     fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
-        format!("${}", self.values.len())
+        // Numbered: `$1` would count by where it stands first.
+        format!("?{}", self.values.len())
     }
 
     fn text(&mut self, text: &str) -> String {
@@ -390,7 +394,11 @@ mod tests {
             .map(|bits: u32| {
                 let has = |bit: u32| bits & (1 << bit) != 0;
                 PageFilter {
-                    states: if has(0) { vec![State::Ready, State::Destroyed] } else { Vec::new() },
+                    states: if has(0) {
+                        vec![State::Ready, State::Destroyed]
+                    } else {
+                        Vec::new()
+                    },
                     all: has(1),
                     profile: has(2).then(|| "profile.a".to_owned()),
                     project: has(3).then(|| "p".to_owned()),
@@ -415,12 +423,7 @@ mod tests {
         let store = Store::open_in_memory(Arc::new(SystemClock), Arc::new(SystemIds))
             .await
             .unwrap();
-        let viewers = [
-            (None, None),
-            (Some("p"), None),
-            (Some("p"), Some("somebody")),
-        ]
-        .map(|(project, owner)| Viewer {
+        let viewers = [(None, None), (Some("p"), None), (Some("p"), Some("somebody"))].map(|(project, owner)| Viewer {
             project: project.map(str::to_owned),
             owner: owner.map(str::to_owned),
         });
@@ -441,7 +444,8 @@ mod tests {
                             })
                             .unwrap();
                         let reads_all = plan.iter().any(|line| {
-                            line.starts_with("SCAN") && ["sandbox", "listing", "label"].iter().any(|t| line[5..].starts_with(t))
+                            line.starts_with("SCAN")
+                                && ["sandbox", "listing", "label"].iter().any(|t| line[5..].starts_with(t))
                         });
                         assert!(!reads_all, "{sql}: {plan:#?}");
                         let sorts = plan.iter().any(|line| line.contains("TEMP B-TREE FOR ORDER BY"));

@@ -82,9 +82,7 @@ impl Store {
                     .transpose()?;
                 if found.is_none() {
                     transaction
-                        .prepare_cached(
-                            "INSERT INTO request (key, digest, owner, started_at) VALUES ($1, $2, $3, $4)",
-                        )
+                        .prepare_cached("INSERT INTO request (key, digest, owner, started_at) VALUES ($1, $2, $3, $4)")
                         .and_then(|mut statement| statement.execute(params![asked.key, asked.digest, me, now]))
                         .map_err(wrong)?;
                 }

@@ -37,7 +37,7 @@ pub(crate) fn request(
         labels: value::labels(&args.labels)?,
         working_dir: context.working_dir.clone(),
         if_abandoned,
-        idempotency_key: None,
+        ..CreateRequest::default()
     })
 }
 

@@ -133,7 +133,10 @@ impl Engine {
 
     fn with_token(&self, draft: Key) -> Result<MadeKey, UserError> {
         let (key_id, token) = token::fresh(self.ports.ids.as_ref()).map_err(|error| {
-            UserError::new(ErrorCode::Internal, format!("this machine gives no randomness: {error}"))
+            UserError::new(
+                ErrorCode::Internal,
+                format!("this machine gives no randomness: {error}"),
+            )
         })?;
         Ok(MadeKey {
             key: Key { key_id, ..draft },
@@ -171,7 +174,10 @@ fn check_key(new: &NewKey) -> Result<Vec<Grant>, UserError> {
             return Err(invalid(what).hint("leave `project` out, or choose the role atm"));
         }
         (None, Actor::Agt | Actor::Atm) => {
-            let what = format!("a key of role {} is bound to a project, and none is named", new.role.name());
+            let what = format!(
+                "a key of role {} is bound to a project, and none is named",
+                new.role.name()
+            );
             return Err(invalid(what).hint("name one as `project`"));
         }
         (Some(project), _) => check_name("the project", project)?,
@@ -181,7 +187,11 @@ fn check_key(new: &NewKey) -> Result<Vec<Grant>, UserError> {
         return Ok(Grant::all_of(new.role));
     };
     if let Some(grant) = asked.iter().find(|grant| !grant.is_open_to(new.role)) {
-        let what = format!("a key of role {} cannot have the grant {}", new.role.name(), grant.name());
+        let what = format!(
+            "a key of role {} cannot have the grant {}",
+            new.role.name(),
+            grant.name()
+        );
         let all: Vec<_> = Grant::all_of(new.role).into_iter().map(Grant::name).collect();
         return Err(invalid(what).hint(format!("it can have {}", all.join(", "))));
     }

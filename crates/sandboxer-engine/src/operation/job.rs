@@ -355,9 +355,7 @@ impl<'e> Job<'e> {
                     self.hold.is_ours = false;
                     return Err(Stop::Fenced);
                 }
-                Err(
-                    error @ (StoreError::ScopeTaken(_) | StoreError::KeyTaken | StoreError::QuotaExceeded { .. }),
-                ) => {
+                Err(error @ (StoreError::ScopeTaken(_) | StoreError::KeyTaken | StoreError::QuotaExceeded { .. })) => {
                     self.hold.is_ours = before;
                     return Err(error.into());
                 }

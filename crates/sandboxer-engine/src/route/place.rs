@@ -79,7 +79,9 @@ impl Engine {
                 None => match extension.host_of(profile, inputs) {
                     None => Place::nowhere(Ok(())),
                     Some(host) => {
-                        let outcome = self.check_said(extension.as_ref(), &host, profile, inputs, wanted).await?;
+                        let outcome = self
+                            .check_said(extension.as_ref(), &host, profile, inputs, wanted)
+                            .await?;
                         Place::unregistered(&host, "where the inputs say", outcome)
                     }
                 },
@@ -97,9 +99,11 @@ impl Engine {
         let share = Share::of(&profile.resources);
         if let Some(text) = wanted.host {
             return Ok(vec![match (wanted.caller, find(hosts, text)) {
-                (Caller::Tenant, None) => {
-                    Place::unregistered(text, "", Err(not_registered(text, "see what is with `sandboxer hosts list`")))
-                }
+                (Caller::Tenant, None) => Place::unregistered(
+                    text,
+                    "",
+                    Err(not_registered(text, "see what is with `sandboxer hosts list`")),
+                ),
                 _ => named(text, "on the host that was asked for", hosts, &share),
             }]);
         }
