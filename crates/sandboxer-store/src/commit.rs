@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::host::{Refused, write_reservation};
 use crate::open::{Connection, Store, sqlite_code};
 use crate::outbox::note_in_outbox;
-use crate::project::count_live;
+use crate::project::{count_live, most_live};
 use crate::record::{Frozen, MeterRow, NewEvent, OperationRecord, SandboxRecord, StepRecord, Stored};
 
 /// What a commit must survive. A later `Acknowledged` commit makes every earlier one durable too.
@@ -38,7 +38,8 @@ pub struct Change {
     pub meters: Vec<MeterRow>,
     /// What becomes of the sandbox's idempotency key.
     pub key: KeyChange,
-    /// Live sandboxes its project may have with this one; of a record that is not stored yet.
+    /// Live sandboxes its project may have with this one; of a record that is not stored yet. (What somebody with a key
+    /// makes again is held to what is set for the project.)
     pub max_live: Option<u32>,
     /// What the commit must survive.
     pub durability: Durability,
@@ -355,9 +356,18 @@ impl Store {
 
 /// The write lock is held, so nobody takes the last place at the same time.
 fn check_quota(transaction: &Transaction<'_>, record: &SandboxRecord, change: &Change) -> Result<(), Failed> {
-    let (None, Some(most), Some(project)) = (&record.stored, change.max_live, &record.sandbox.consumer.project) else {
+    let Some(project) = &record.sandbox.consumer.project else {
         return Ok(());
     };
+    let most = match &record.stored {
+        None => change.max_live,
+        // What is made again takes a place like what is new.
+        Some(stored) if stored.state.is_gone() && !record.sandbox.state.is_gone() && record.facts.owner.is_some() => {
+            Some(most_live(transaction, project)?)
+        }
+        Some(_) => None,
+    };
+    let Some(most) = most else { return Ok(()) };
     let with_it = count_live(transaction, project)?;
     if with_it <= u64::from(most) {
         return Ok(());

@@ -39,8 +39,8 @@ impl Store {
         let event =
             "SELECT position, event.sandbox_id AS sandbox_id, event.seq AS seq, event.record AS record FROM placed";
         let joined = "CROSS JOIN event ON event.sandbox_id = placed.sandbox_id AND event.seq = placed.seq";
-        let seen = "CROSS JOIN listing ON listing.id = placed.sandbox_id AND listing.project = $3";
-        let end = "WHERE position > $1 ORDER BY position LIMIT $2";
+        let seen = "CROSS JOIN listing ON listing.id = placed.sandbox_id AND listing.project = ?3";
+        let end = "WHERE position > ?1 ORDER BY position LIMIT ?2";
         match (&viewer.project, &viewer.owner) {
             (None, _) => {
                 let sql = format!("{event} {joined} {end}");
@@ -51,7 +51,7 @@ impl Store {
                 self.readable(&damage::EVENTS, &sql, params![after, limit, project], read)
             }
             (Some(project), Some(owner)) => {
-                let own = "AND (listing.owner = $4 OR listing.scope = 'shared')";
+                let own = "AND (listing.owner = ?4 OR listing.scope = 'shared')";
                 let sql = format!("{event} {seen} {own} {joined} {end}");
                 self.readable(&damage::EVENTS, &sql, params![after, limit, project, owner], read)
             }

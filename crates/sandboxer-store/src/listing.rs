@@ -371,7 +371,8 @@ struct Sql {
 impl Sql {
     fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
-        format!("${}", self.values.len())
+        // Numbered: `$1` would count by where it stands first.
+        format!("?{}", self.values.len())
     }
 
     fn text(&mut self, text: &str) -> String {

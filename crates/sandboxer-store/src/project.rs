@@ -127,6 +127,15 @@ pub(crate) fn count_live(connection: &Connection, project: &str) -> rusqlite::Re
     Ok(u64::try_from(live).unwrap_or(0))
 }
 
+/// Sandboxes a project may have that are not destroyed.
+pub(crate) fn most_live(connection: &Connection, project: &str) -> rusqlite::Result<u32> {
+    let set = connection
+        .prepare_cached("SELECT max_live FROM project WHERE name = $1")?
+        .query_row([project], |row| row.get(0))
+        .optional()?;
+    Ok(set.unwrap_or(MAX_LIVE))
+}
+
 #[cfg(test)]
 mod tests {
     use sandboxer_model::lifecycle::State;

@@ -192,7 +192,9 @@ fn first_release(dir: &Path) {
     let connection = rusqlite::Connection::open(dir.join("sandboxer.db")).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE host; DROP TABLE reservation; DROP TABLE sink; DROP TABLE outbox; DROP TABLE delivery; \
+            "DROP TRIGGER sandbox_listed; DROP TRIGGER sandbox_moved; DROP TRIGGER sandbox_labelled; \
+             DROP TRIGGER event_placed; DROP TABLE listing; DROP TABLE label; DROP TABLE placed; DROP TABLE api_key; \
+             DROP TABLE project; DROP TABLE audit; DROP TABLE request; DROP TABLE host; DROP TABLE reservation; DROP TABLE sink; DROP TABLE outbox; DROP TABLE delivery; \
              DROP TABLE reconciler; DROP TABLE sighting; DROP TABLE alive; DROP TABLE idempotency; \
              DROP INDEX sandbox_uptime; ALTER TABLE sandbox DROP COLUMN boot; \
              ALTER TABLE sandbox DROP COLUMN deadline_uptime; \

@@ -101,7 +101,9 @@ async fn again<'e>(job: &mut Job<'e>, cancel: Option<&'e Cancel>) -> Result<(), 
         match job.step(&PLACE).await {
             Ok(()) => {}
             Err(Stop::Store(StoreError::ScopeTaken(_))) => return Err(scope_taken(job).await),
-            Err(Stop::Store(error @ StoreError::NoRoom { .. })) => return Err(stays_gone(job, error.into()).await),
+            Err(Stop::Store(error @ (StoreError::NoRoom { .. } | StoreError::QuotaExceeded { .. }))) => {
+                return Err(stays_gone(job, error.into()).await);
+            }
             Err(Stop::Failed { step, error }) => return Err(teardown::stuck(job, step, &error).await),
             Err(stop) => return Err(stopped(&stop, job)),
         }
