@@ -196,6 +196,14 @@ async fn one_scope_is_one_sandbox_however_many_ask_at_once() {
     let server = Running::start().await;
     let one = server.key("one", Actor::Agt, Some("p"), None).await;
     let two = server.key("two", Actor::Agt, Some("p"), None).await;
+    let set = json!({ "creates_per_second": 1000, "burst": 1000 });
+    server
+        .ask("PUT", "/v1/projects/p")
+        .key(&server.adm)
+        .json(&set)
+        .send()
+        .await
+        .expect(200);
     for (scope, keys, expected) in [
         ("shared", [&one, &two], 1),
         ("agent", [&one, &two], 2),

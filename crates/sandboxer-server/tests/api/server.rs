@@ -70,7 +70,7 @@ impl Running {
             listen_if_free: None,
             protection: Protection::None,
             requests_per_second: NonZeroU32::new(requests_per_second).unwrap(),
-            connections: 256,
+            connections: 4096,
             metrics: MetricsAre::Keyed,
             data_dir: dir.path().to_owned(),
         };
