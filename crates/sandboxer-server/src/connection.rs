@@ -130,7 +130,7 @@ pub(crate) async fn accept(door: Door, router: Router, state: Arc<State>, guests
     loop {
         let accepted = tokio::select! {
             accepted = next(&door.socket) => accepted,
-            () = state.stop.cancelled() => return,
+            () = state.stop.cancelled() => return door.socket.close(),
         };
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
@@ -179,7 +179,7 @@ async fn next(socket: &Socket) -> std::io::Result<(Stream, Option<IpAddr>)> {
             stream.set_nodelay(true)?;
             Ok((Stream::Tcp(stream), Some(from.ip())))
         }
-        Socket::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), None)),
+        Socket::Unix(listener, _) => Ok((Stream::Unix(listener.accept().await?.0), None)),
     }
 }
 

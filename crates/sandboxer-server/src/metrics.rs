@@ -1,6 +1,8 @@
 //! What the server counts, for Prometheus.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -130,8 +132,8 @@ impl Metrics {
 
 /// Memory of this process, in bytes; 0 where that cannot be told.
 fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    let mut text = String::new();
+    let read = File::open("/proc/self/statm").and_then(|file| file.take(256).read_to_string(&mut text));
+    let pages = read.ok().and_then(|_| text.split(' ').nth(1)?.parse::<u64>().ok());
     pages.unwrap_or(0) * rustix::param::page_size() as u64
 }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sandboxer_model::error::{ErrorCode, UserError};
 use tokio::net::{TcpListener, UnixListener};
@@ -12,7 +12,18 @@ use crate::listen::Listen;
 /// A taken address.
 pub(crate) enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Socket {
+    /// Gives the address back. A socket in the file system that nobody listens on would only puzzle.
+    pub(crate) fn close(self) {
+        if let Socket::Unix(listener, path) = self {
+            // Who connects between the two is refused either way.
+            let _ = std::fs::remove_file(path);
+            drop(listener);
+        }
+    }
 }
 
 /// Takes an address.
@@ -30,16 +41,12 @@ pub(crate) async fn take(listen: &Listen) -> Result<(Socket, String), UserError>
         }
         Listen::Unix(path) => {
             let socket = take_path(path).map_err(|error| refused(listen, &error))?;
-            Ok((Socket::Unix(socket), listen.to_string()))
+            Ok((Socket::Unix(socket, path.clone()), listen.to_string()))
         }
     }
 }
 
 /// A socket that its owner died on is replaced; one that somebody listens on is not.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the socket's own file, made and removed here and nowhere else"
-)]
 fn take_path(path: &Path) -> std::io::Result<UnixListener> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse && is_dead(path) => {

@@ -22,6 +22,7 @@ const WRITERS: &[(&str, &str)] = &[
     ("sandboxer-model", "generated"),
     ("sandboxer-engine", "schemas"),
     ("sandboxer-cli", "bad_input"),
+    ("sandboxer-server", "document"),
 ];
 
 /// Writes, or compares.
