@@ -47,7 +47,7 @@ impl Engine {
                 state: record.sandbox.state,
                 reason: record.sandbox.reason,
                 summary: "labels changed".to_owned(),
-                detail: json!({ "changed": changed }),
+                detail: json!({ "labels": changed }),
             };
             match self
                 .ports
