@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -114,16 +115,20 @@ class Script:
         return [f"{request.method} {request.url.raw_path.decode()}" for request in self.asked]
 
 
+@dataclass(frozen=True)
+class Server:
+    """A real server."""
+
+    address: str
+    key: str = field(repr=False)
+
+
 class Face:
     """A client of either kind."""
 
-    def __init__(self, kind: str, script: Script, **options: Any) -> None:
-        options = {"retries": Retries(spread=lambda: 1.0), "transport": httpx.MockTransport(script), **options}
-        self.script = script
-        self.slept: list[float] = []
+    def __init__(self, kind: str, address: str, key: str, **options: Any) -> None:
         self.loop = asyncio.new_event_loop() if kind == "awaiting" else None
-        self.client: Any = (Sandboxer if self.loop is None else AsyncSandboxer)(ADDRESS, KEY, **options)
-        self.client._driver.sleep = self._sleep
+        self.client: Any = (Sandboxer if self.loop is None else AsyncSandboxer)(address, key, **options)
 
     def do(self, what: Callable[[Any], Any]) -> Any:
         """What a method of the client comes to."""
@@ -164,6 +169,17 @@ class Face:
         if self.loop:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
+
+
+class Scripted(Face):
+    """A client that talks to a script, and for which time does not pass."""
+
+    def __init__(self, kind: str, script: Script, **options: Any) -> None:
+        retries = Retries(spread=lambda: 1.0)
+        super().__init__(kind, ADDRESS, KEY, **{"retries": retries, "transport": httpx.MockTransport(script), **options})
+        self.script = script
+        self.slept: list[float] = []
+        self.client._driver.sleep = self._sleep
 
     def _sleep(self, seconds: float) -> Any:
         self.slept.append(seconds)

@@ -13,13 +13,13 @@ import pytest
 from sandboxer import ConnectionFailed, NotFound
 
 from .conftest import Faces
-from .support import ID, Face, Pieces, problem, record
+from .support import ID, Pieces, Scripted, problem, record
 
 FILES = f"/v1/sandboxes/{ID}/files"
 WRITTEN = httpx.Response(200, json={"path": "a", "bytes": 1})
 
 
-def opened(faces: Faces, *lines: Any) -> tuple[Face, Any]:
+def opened(faces: Faces, *lines: Any) -> tuple[Scripted, Any]:
     face = faces(httpx.Response(200, json=record()), *lines)
     return face, face.do(lambda client: client.get(ID))
 
