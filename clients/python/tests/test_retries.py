@@ -118,6 +118,13 @@ def test_time_that_is_added_is_not_added_twice(faces: Faces) -> None:
         face.settle(box.extend("1h"))
 
 
+def test_a_key_is_not_made_twice(faces: Faces) -> None:
+    # The server does not keep answers with secrets, so it would not know the second try.
+    for attempt in (lambda client: client.admin.make_key("n", "agt", project="p"), lambda client: client.admin.rotate_key("k")):
+        with pytest.raises(ConnectionFailed):
+            faces(BROKE).do(attempt)
+
+
 def test_a_deadline_may_be_set_twice(faces: Faces) -> None:
     face = faces(ready(), BROKE, ready())
     box = face.do(lambda client: client.get(ID))

@@ -41,7 +41,7 @@ def test_a_create_waits_until_it_is_ready(faces: Faces) -> None:
 
 
 def test_one_that_is_found_ready_is_not_waited_for(faces: Faces) -> None:
-    box = faces(httpx.Response(200, json=record(reused=True))).do(lambda client: client.create())
+    box = faces(httpx.Response(200, json=record(scope="shared", reused=True))).do(lambda client: client.create())
     assert box.reused and box.state == "ready"
 
 
@@ -129,8 +129,19 @@ def test_a_scope_removes_what_does_not_become_ready(faces: Faces) -> None:
 
 
 def test_a_scope_leaves_what_was_there_before(faces: Faces) -> None:
-    face = faces(httpx.Response(200, json=record(reused=True)))
+    face = faces(httpx.Response(200, json=record(scope="shared", reused=True)))
     face.within(lambda client: client.sandbox(scope="shared"), lambda box: None)
+
+
+def test_what_an_earlier_try_made_is_ours(faces: Faces) -> None:
+    # The answer to the first try was lost; to the second, the server says that it was there already.
+    again = httpx.Response(200, json=record(reused=True))
+    face = faces(httpx.ReadError("reset"), again, destroyed())
+    face.within(lambda client: client.sandbox(), lambda box: None)
+    assert face.script.paths[-1] == DESTROY
+    # With a run, it may be what another part of that run has made.
+    face = faces(httpx.Response(200, json=record(reused=True, consumer={"actor": "agt", "run_id": "r"})))
+    face.within(lambda client: client.sandbox(run_id="r"), lambda box: None)
 
 
 def test_a_scope_whose_create_is_refused_removes_nothing(faces: Faces) -> None:

@@ -178,7 +178,7 @@ def test_a_scope_ends_its_sandbox(live: Face) -> None:
 
 def test_the_same_key_makes_one_sandbox(live: Face, make: Callable[..., Any]) -> None:
     key = str(uuid.uuid4())
-    asked = {"idempotency_key": key, "run_id": "r", "labels": {"a": "b"}}
+    asked = {"idempotency_key": key, "run_id": None, "labels": {"a": "b"}}
     first, second = make(**asked), make(**asked)
     # What is answered again under a key is not somebody else's sandbox: a `with` block is to remove it.
     assert first.id == second.id and not second.reused

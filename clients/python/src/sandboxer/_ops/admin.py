@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from .._core import Core, get, path, post, send
 from .._flow import Feed, Flow, Repeat
@@ -42,10 +43,11 @@ def add_host(
     return (yield from core.one(told.HostStatus, post(path("hosts"), body, patience=_LONG)))
 
 
-def remove_host(core: Core, name: str) -> Flow[None]:
+def remove_host(core: Core, name: str) -> Flow[told.HostStatus]:
     """Forgets a host that holds nothing any more."""
-    # Done twice it would fail with `NotFound` although it was done; so with the other removals.
-    return (yield from core.none(send("DELETE", path("hosts", name), patience=_LONG, repeat=Repeat.UNDONE)))
+    # Done twice it would fail with `NotFound` although it was done; so with the other removal.
+    request = send("DELETE", path("hosts", name), patience=_LONG, repeat=Repeat.UNDONE)
+    return (yield from core.one(told.HostStatus, request))
 
 
 def probe_host(core: Core, name: str) -> Flow[told.HostStatus]:
@@ -63,14 +65,17 @@ def activate_host(core: Core, name: str) -> Flow[told.HostStatus]:
     return (yield from core.one(told.HostStatus, post(path("hosts", name, "activate"))))
 
 
-def stale(core: Core, *, older_than: Duration | None = None) -> Flow[told.StaleReport]:
-    """What may be left over on hosts."""
-    return (yield from core.one(told.StaleReport, get(path("stale"), [("older_than", span(older_than))], patience=_LONG)))
+def stale(core: Core, *, host: str | None = None, older_than: Duration | None = None) -> Flow[told.StaleReport]:
+    """What may be left over on hosts, or on one."""
+    params = [("host", host), ("older_than", span(older_than))]
+    return (yield from core.one(told.StaleReport, get(path("stale"), params, patience=_LONG)))
 
 
-def reap_stale(core: Core, *, older_than: Duration | None = None, apply: bool = False) -> Flow[told.ReapReport]:
+def reap_stale(
+    core: Core, *, host: str | None = None, older_than: Duration | None = None, apply: bool = False
+) -> Flow[told.ReapReport]:
     """What is left over and would be removed; with `apply` it is."""
-    params = [("older_than", span(older_than)), ("apply", "true" if apply else None)]
+    params = [("host", host), ("older_than", span(older_than)), ("apply", "true" if apply else None)]
     return (yield from core.one(told.ReapReport, post(path("stale", "reap"), None, params, patience=_LONG)))
 
 
@@ -89,9 +94,9 @@ def add_webhook(core: Core, url: str, *, events: Iterable[str] = ()) -> Flow[tol
     return (yield from core.one(told.AddedWebhook, post(path("webhooks"), {"url": url, "events": list(events)})))
 
 
-def remove_webhook(core: Core, sink_id: str) -> Flow[None]:
-    """Removes a webhook."""
-    return (yield from core.none(send("DELETE", path("webhooks", sink_id), repeat=Repeat.UNDONE)))
+def remove_webhook(core: Core, sink_id: str) -> Flow[told.SinkStatus]:
+    """Removes a webhook, and forgets what was still to be sent there."""
+    return (yield from core.one(told.SinkStatus, send("DELETE", path("webhooks", sink_id), repeat=Repeat.UNDONE)))
 
 
 def try_webhook(core: Core, sink_id: str) -> Flow[told.TestedWebhook]:
@@ -99,9 +104,9 @@ def try_webhook(core: Core, sink_id: str) -> Flow[told.TestedWebhook]:
     return (yield from core.one(told.TestedWebhook, post(path("webhooks", sink_id, "test"), patience=60)))
 
 
-def redeliver(core: Core) -> Flow[told.Redelivered]:
-    """Takes up again the events that were given up after too many tries."""
-    return (yield from core.one(told.Redelivered, post(path("events", "redeliver"))))
+def redeliver(core: Core, *, sink: str | None = None, sandbox: str | None = None) -> Flow[told.Redelivered]:
+    """Takes up again the events that were given up after too many tries, all or only some."""
+    return (yield from core.one(told.Redelivered, post(path("events", "redeliver"), None, [("sink", sink), ("sandbox", sandbox)])))
 
 
 def keys(core: Core) -> Flow[list[told.Key]]:
@@ -128,18 +133,20 @@ def make_key(
     body: dict[str, object] = {member: value for member, value in asked.items() if value is not None}
     if grants is not None:
         body["grants"] = list(grants)
-    return (yield from core.one(told.MadeKey, post(path("keys"), body)))
+    # The server does not keep answers that have secrets, so a second try would make a second key.
+    return (yield from core.one(told.MadeKey, replace(post(path("keys"), body), repeat=Repeat.UNDONE)))
 
 
 def rotate_key(core: Core, key_id: str, *, overlap: Duration | None = None) -> Flow[told.MadeKey]:
     """Makes a key that takes the place of another, which is still taken for `overlap`."""
     body = {} if overlap is None else {"overlap": span(overlap)}
-    return (yield from core.one(told.MadeKey, post(path("keys", key_id, "rotate"), body)))
+    request = replace(post(path("keys", key_id, "rotate"), body), repeat=Repeat.UNDONE)
+    return (yield from core.one(told.MadeKey, request))
 
 
-def revoke_key(core: Core, key_id: str) -> Flow[None]:
+def revoke_key(core: Core, key_id: str) -> Flow[told.Key]:
     """Refuses a key from now on."""
-    return (yield from core.none(send("DELETE", path("keys", key_id))))
+    return (yield from core.one(told.Key, send("DELETE", path("keys", key_id))))
 
 
 def projects(core: Core) -> Flow[list[told.Project]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ def create(
     """
     body = yield from _body(core, profile, inputs, ttl, labels, scope, host, actor, project, run_id)
     found = yield from core.one(CreatedRecord, post(path("sandboxes"), body, key=idempotency_key, patience=60))
+    if found.reused and found.scope == "session" and found.consumer.run_id is None:
+        # A session without a run shares with nobody. So this is what an earlier try made, whose answer was lost: it is ours.
+        found = replace(found, reused=False)
     # From here on there is something that a caller who gives up has to remove.
     accepted.append(found)
     if not wait or found.is_usable:
