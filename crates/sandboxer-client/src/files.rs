@@ -1,5 +1,6 @@
 //! Files of a workspace, uploads and logs: streamed both ways, never whole in memory.
 
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,71 @@ use reqwest::Method;
 use sandboxer_api::request::{FileEntry, Upload, WrittenFile};
 use sandboxer_model::error::UserError;
 use sandboxer_model::id::SandboxId;
+use tokio::sync::mpsc;
 
 use crate::address::part;
 use crate::error::{innermost, unreachable};
 use crate::transport::{Answer, Call, Client, Wanted};
 
 /// What is sent, made anew for each try.
-pub type MakeBody = Arc<dyn Fn() -> Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>> + Send + Sync>;
+pub type MakeBody = Arc<dyn Fn() -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> + Send + Sync>;
+
+/// Pieces on their way from whoever writes them; more wait.
+const DEPTH: usize = 4;
+/// Bytes of a piece.
+const PIECE: usize = 64 * 1024;
+
+/// What `write` writes, from a thread of its own for each try, no faster than it is sent.
+pub fn made_by(write: impl Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'static) -> MakeBody {
+    let write = Arc::new(write);
+    Arc::new(move || {
+        let (tell, pieces) = mpsc::channel(DEPTH);
+        let write = Arc::clone(&write);
+        let failed = tell.clone();
+        let thread = std::thread::Builder::new().name("body".to_owned()).spawn(move || {
+            let mut pieces = Pieces {
+                full: Vec::with_capacity(PIECE),
+                tell,
+            };
+            if let Err(error) = write(&mut pieces).and_then(|()| pieces.flush()) {
+                // Nobody is told where nobody listens any more.
+                let _ = pieces.tell.blocking_send(Err(error));
+            }
+        });
+        if let Err(error) = thread {
+            let _ = failed.try_send(Err(error));
+        }
+        drop(failed);
+        Box::pin(futures_util::stream::unfold(pieces, |mut pieces| async {
+            pieces.recv().await.map(|piece| (piece, pieces))
+        }))
+    })
+}
+
+struct Pieces {
+    full: Vec<u8>,
+    tell: mpsc::Sender<io::Result<Bytes>>,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.full.extend_from_slice(bytes);
+        if self.full.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.full.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.full, Vec::with_capacity(PIECE));
+        self.tell
+            .blocking_send(Ok(piece.into()))
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
 
 /// A gigabyte over a slow line.
 const SLOW: Duration = Duration::from_secs(60 * 60);

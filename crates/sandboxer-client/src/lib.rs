@@ -37,6 +37,6 @@ pub use address::Address;
 pub use catalog::ShownExtension;
 pub use events::Events;
 pub use exec::{Exec, Input, Output, Outputs};
-pub use files::{ByteStream, MakeBody};
+pub use files::{ByteStream, MakeBody, made_by};
 pub use sandboxes::{Listing, Revision};
 pub use transport::{ApiKey, Client, Settings};
