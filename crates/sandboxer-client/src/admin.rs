@@ -36,7 +36,7 @@ impl Client {
     /// # Errors
     /// Those of the server.
     pub async fn make_key(&self, new: &NewKey) -> Result<MadeKey, UserError> {
-        self.ask(Call::post("v1/keys").json(new)?).await
+        self.ask(Call::once("v1/keys").json(new)?).await
     }
 
     /// Every key, without its secret.
@@ -60,7 +60,7 @@ impl Client {
     /// # Errors
     /// `NotFound`, `WrongState`.
     pub async fn rotate_key(&self, id: &str, how: &RotateKey) -> Result<MadeKey, UserError> {
-        self.ask(Call::post(format!("{}/rotate", key_at(id))).json(how)?).await
+        self.ask(Call::once(format!("{}/rotate", key_at(id))).json(how)?).await
     }
 
     /// Refuses a key from now on.

@@ -39,13 +39,7 @@ impl Client {
     /// # Errors
     /// Those of the server.
     pub async fn add_host(&self, new: &AddHost) -> Result<HostStatus, UserError> {
-        let body = serde_json::json!({
-            "name": new.name,
-            "address": new.address,
-            "labels": new.labels,
-            "capacity": new.capacity,
-        });
-        self.ask(Call::post("v1/hosts").json(&body)?.timeout(SLOW)).await
+        self.ask(Call::post("v1/hosts").json(new)?.timeout(SLOW)).await
     }
 
     /// Forgets a host on which no sandbox is.

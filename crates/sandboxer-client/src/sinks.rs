@@ -30,8 +30,7 @@ impl Client {
     /// # Errors
     /// Those of the server.
     pub async fn add_webhook(&self, new: &AddWebhook) -> Result<AddedWebhook, UserError> {
-        let body = serde_json::json!({ "url": new.url, "events": new.events });
-        self.ask(Call::post("v1/webhooks").json(&body)?).await
+        self.ask(Call::post("v1/webhooks").json(new)?).await
     }
 
     /// Forgets a webhook.
@@ -58,7 +57,7 @@ impl Client {
     pub async fn redeliver(&self, sink: Option<&str>, sandbox: Option<&str>) -> Result<Redelivered, UserError> {
         let call = Call::post("v1/events/redeliver")
             .query_if("sink", sink)
-            .query_if("sandbox_id", sandbox);
+            .query_if("sandbox", sandbox);
         self.ask(call).await
     }
 }

@@ -130,6 +130,11 @@ impl Call {
         Call::new(Method::POST, path.into(), Repeat::Safe)
     }
 
+    /// A POST whose answer no server keeps, since there is a secret in it.
+    pub(crate) fn once(path: impl Into<String>) -> Call {
+        Call::new(Method::POST, path.into(), Repeat::Unsafe)
+    }
+
     /// Any other request: tried again only where it was not heard.
     pub(crate) fn other(method: Method, path: impl Into<String>) -> Call {
         Call::new(method, path.into(), Repeat::Unsafe)
@@ -276,7 +281,7 @@ impl Client {
 
     /// Sends a request until it is answered; errors of the server are errors.
     pub(crate) async fn send(&self, mut call: Call) -> Result<Answer, UserError> {
-        if call.method == Method::POST && !call.headers.contains_key("idempotency-key") {
+        if call.method == Method::POST && call.repeat == Repeat::Safe && !call.headers.contains_key("idempotency-key") {
             call = call.header("idempotency-key", &self.fresh_key());
         }
         let shared = &self.shared;

@@ -4,12 +4,16 @@
 //! |---|---|
 //! | `open` | which of the two, and how it is reached |
 //! | `sandboxes` | looking at sandboxes, keeping and ending them |
+//! | `files` | files of a workspace |
 //! | `hosts` | machines, and what is left over on them |
 //! | `sinks` | events, and who is told |
 //! | `catalog` | profiles and extensions |
+//! | `admin` | keys, projects, the audit log |
 //! | `remote` | what is done in another way at a server: making sandboxes, commands inside |
 
+mod admin;
 mod catalog;
+mod files;
 mod hosts;
 mod open;
 pub(crate) mod remote;
@@ -21,6 +25,7 @@ use sandboxer_engine::Engine;
 use sandboxer_model::error::{ErrorCode, UserError};
 
 pub(crate) use catalog::Catalogue;
+pub(crate) use files::{Shape, Source};
 
 /// Who does the work.
 #[derive(Clone)]
