@@ -22,9 +22,10 @@ pub(crate) fn makes_a_sandbox(words: impl IntoIterator<Item = OsString>) -> bool
     let mut words = words.into_iter().skip(1);
     let verb = words.next();
     verb.is_some_and(|verb| verb == "run" || verb == "create")
-        && words
-            .take_while(|word| word != "--")
-            .all(|word| !matches!(word.to_str(), Some("--dry-run" | "--no-wait" | "--help" | "-h")))
+        && words.take_while(|word| word != "--").all(|word| {
+            let word = word.to_str().unwrap_or_default();
+            !matches!(word, "--dry-run" | "--no-wait" | "--help" | "-h" | "--api") && !word.starts_with("--api=")
+        })
 }
 
 /// Runs the command line of this process; returns its exit code. A keeper for the sandbox it makes may wait already.
@@ -73,20 +74,25 @@ fn answer(globals: &Globals, codes: ExitCodes, work: impl FnOnce(&Globals) -> Re
 }
 
 fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
+    if let Some(name) = only_here(&verb) {
+        context.only_here(name)?;
+    }
     match verb {
         Verb::Completions { shell } => verb::completions::completions(shell),
         Verb::Man { dir } => verb::man::man(dir.as_deref()),
-        Verb::Profiles { verb } => verb::profiles::profiles(context, verb),
-        Verb::Extensions { verb } => verb::extensions::extensions(context, verb),
+        Verb::Profiles { verb } => wait_for(context, verb::profiles::profiles(context, verb)),
+        Verb::Extensions { verb } => wait_for(context, verb::extensions::extensions(context, verb)),
         Verb::Create(args) => wait_for(context, verb::create::create(context, args)),
         Verb::Run(args) => wait_for(context, verb::run::run(context, args)),
         Verb::Exec(args) => wait_for(context, verb::exec::exec(context, args)),
         Verb::Logs(args) => wait_for(context, verb::logs::logs(context, args)),
+        Verb::Cp(args) => wait_for(context, verb::cp::cp(context, &args)),
         Verb::Get(args) => wait_for(context, verb::get::get(context, &args.id)),
         Verb::List(args) => wait_for(context, verb::list::list(context, args)),
         Verb::Wait(args) => wait_for(context, verb::wait::wait(context, args)),
         Verb::Destroy(args) => wait_for(context, verb::destroy::destroy(context, args)),
         Verb::Recreate(args) => wait_for(context, verb::recreate::recreate(context, &args.id)),
+        Verb::Activate(args) => wait_for(context, verb::activate::activate(context, &args.id)),
         Verb::ExtendTtl(args) => wait_for(context, verb::extend_ttl::extend_ttl(context, args)),
         Verb::Expire(args) => wait_for(context, verb::expire::expire(context, args.apply)),
         Verb::Explain(args) => wait_for(context, verb::explain::explain(context, &args.id)),
@@ -96,10 +102,25 @@ fn dispatch(context: &Context, verb: Verb) -> Result<u8, UserError> {
         Verb::Webhooks { verb } => wait_for(context, verb::webhooks::webhooks(context, verb)),
         Verb::Hosts { verb } => wait_for(context, verb::hosts::hosts(context, verb)),
         Verb::Inspect { verb } => wait_for(context, verb::inspect::inspect(context, verb)),
+        Verb::Keys { verb } => wait_for(context, verb::keys::keys(context, verb)),
+        Verb::Projects { verb } => wait_for(context, verb::projects::projects(context, verb)),
+        Verb::Audit { verb } => wait_for(context, verb::audit::audit(context, verb)),
+        Verb::Whoami => wait_for(context, verb::whoami::whoami(context)),
         Verb::ReapStale(args) => wait_for(context, verb::reap_stale::reap_stale(context, args)),
         Verb::Serve(args) => serve(context, &args),
         Verb::Status(args) => wait_for(context, verb::status::status(context, args.check)),
         Verb::Doctor(args) => wait_for(context, verb::doctor::doctor(context, args.fix)),
+    }
+}
+
+/// The verb's name, if it is about this machine and no other.
+fn only_here(verb: &Verb) -> Option<&'static str> {
+    match verb {
+        Verb::Serve(_) => Some("serve"),
+        Verb::Doctor(_) => Some("doctor"),
+        Verb::Completions { .. } => Some("completions"),
+        Verb::Man { .. } => Some("man"),
+        _ => None,
     }
 }
 
@@ -113,8 +134,13 @@ fn internal(context: &Context, verb: InternalVerb) -> Result<u8, UserError> {
 
 /// Does the work of a verb; afterwards others are told what happened.
 fn wait_for(context: &Context, work: impl Future<Output = Result<u8, UserError>>) -> Result<u8, UserError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time();
+    if context.api.is_some() {
+        // Only a server is reached through the runtime: commands of this machine do not pay for it.
+        builder.enable_io();
+    }
+    let runtime = builder
         .build()
         .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot start the runtime: {error}")))?;
     let outcome = runtime.block_on(async {
@@ -182,7 +208,7 @@ fn verb_of(words: &[String]) -> Option<&str> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--output" | "--data-dir" | "--color" => {
+            "--output" | "--data-dir" | "--color" | "--api" => {
                 words.next();
             }
             option if option.starts_with('-') => {}

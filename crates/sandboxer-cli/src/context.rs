@@ -65,6 +65,10 @@ pub(crate) struct Context {
     pub(crate) data_dir: PathBuf,
     /// Where relative paths start.
     pub(crate) working_dir: PathBuf,
+    /// The address of the server to work against, as it was written; `None`: this machine.
+    pub(crate) api: Option<String>,
+    /// Whether that address is on the command line, and not only in the environment.
+    pub(crate) api_on_command_line: bool,
     /// Where the time went.
     pub(crate) timings: Arc<Timings>,
     started: Duration,
@@ -99,6 +103,11 @@ impl Context {
             error_paint: error_paint(globals.color),
             data_dir: working_dir.join(data_dir(globals.data_dir.as_deref())?),
             working_dir,
+            api_on_command_line: globals.api.is_some(),
+            api: globals
+                .api
+                .clone()
+                .or_else(|| env::API.get().map(|address| address.to_string_lossy().into_owned())),
             clock,
             timings: Arc::default(),
             started,

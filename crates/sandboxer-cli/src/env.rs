@@ -31,6 +31,24 @@ pub(crate) const HOST: Variable = Variable {
     help: "host to put sandboxes on; `--host` goes before it",
     default: "what the profile says",
 };
+/// The server to work against.
+pub(crate) const API: Variable = Variable {
+    name: "SANDBOXER_API",
+    help: "address of a server to work against: `https://…`, `http://127.0.0.1:…` or `unix:/path/to/socket`; `--api` goes before it",
+    default: "this machine, without a server",
+};
+/// Who asks it.
+pub(crate) const API_KEY: Variable = Variable {
+    name: "SANDBOXER_API_KEY",
+    help: "API key for that server; sent over TLS, a socket or to this machine only",
+    default: "none is sent",
+};
+/// Whom to trust to know it.
+pub(crate) const API_CA: Variable = Variable {
+    name: "SANDBOXER_API_CA",
+    help: "file of the certificate authorities, in PEM form, that may vouch for that server",
+    default: "those that this machine trusts",
+};
 /// Login name on hosts.
 pub(crate) const SSH_USER: Variable = Variable {
     name: "SANDBOXER_SSH_USER",
@@ -162,6 +180,9 @@ const CUT_LOG: Variable = Variable {
 pub(crate) const VARIABLES: &[&Variable] = &[
     &DATA_DIR,
     &HOST,
+    &API,
+    &API_KEY,
+    &API_CA,
     &SSH_USER,
     &SSH_KEY,
     &CERT_COMMAND,

@@ -10,6 +10,7 @@ mod host_keys;
 mod interrupt;
 mod outbound;
 mod output;
+mod service;
 mod terminal;
 mod value;
 mod verb;
@@ -20,7 +21,8 @@ fn main() {
         std::process::exit(code);
     }
     // Before there is a second thread, and beside all that comes next.
-    let spare = app::makes_a_sandbox(std::env::args_os()).then(|| extension_native::Spare::fork().ok());
+    let here = env::API.get().is_none() && app::makes_a_sandbox(std::env::args_os());
+    let spare = here.then(|| extension_native::Spare::fork().ok());
     // Not returned from: leaving at once skips destructors that only the kernel needs to run.
     std::process::exit(i32::from(app::run(spare.flatten())));
 }

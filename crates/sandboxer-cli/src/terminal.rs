@@ -35,6 +35,45 @@ pub(crate) fn restore() {
     }
 }
 
+fn failed(what: &str, error: &std::io::Error) -> UserError {
+    UserError::new(
+        ErrorCode::Internal,
+        format!("cannot connect the terminal: {what}: {error}"),
+    )
+}
+
+/// Puts the caller's terminal into raw mode, until [`restore`].
+///
+/// # Errors
+/// It cannot be set.
+pub(crate) fn make_raw() -> Result<(), UserError> {
+    let before = tcgetattr(rustix::stdio::stdin()).map_err(|error| failed("reading its settings", &error.into()))?;
+    let mut raw = before.clone();
+    raw.make_raw();
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw)
+        .map_err(|error| failed("setting raw mode", &error.into()))
+}
+
+/// Tells each new size of the caller's terminal, from a thread, until `tell` says that nobody wants to know.
+///
+/// # Errors
+/// No thread can be started.
+pub(crate) fn follow_size(mut tell: impl FnMut(WindowSize) -> bool + Send + 'static) -> Result<(), UserError> {
+    std::thread::Builder::new()
+        .name("terminal-size".to_owned())
+        .spawn(move || {
+            on_resize(|size| {
+                tell(WindowSize {
+                    rows: size.ws_row,
+                    columns: size.ws_col,
+                })
+            });
+        })
+        .map(|_| ())
+        .map_err(|error| failed("starting a thread", &error))
+}
+
 /// Bytes going both ways between the caller's terminal and the command's.
 pub(crate) struct Bridge {
     output: Option<JoinHandle<()>>,
@@ -46,19 +85,7 @@ impl Bridge {
     /// # Errors
     /// The terminal cannot be set, or no thread can be started.
     pub(crate) fn start(command: OwnedFd) -> Result<Bridge, UserError> {
-        let failed = |what: &str, error: std::io::Error| {
-            UserError::new(
-                ErrorCode::Internal,
-                format!("cannot connect the terminal: {what}: {error}"),
-            )
-        };
-        let before = tcgetattr(rustix::stdio::stdin()).map_err(|error| failed("reading its settings", error.into()))?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
-        tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw)
-            .map_err(|error| failed("setting raw mode", error.into()))?;
-
+        make_raw()?;
         let command = Arc::new(command);
         let (input, resized) = (Arc::clone(&command), Arc::clone(&command));
         let start =
@@ -67,7 +94,10 @@ impl Bridge {
             "terminal-input",
             Box::new(move || copy(rustix::stdio::stdin(), input.as_fd())),
         )
-        .and_then(|_| start("terminal-size", Box::new(move || follow_size(&resized))))
+        .and_then(|_| start("terminal-size", Box::new(move || on_resize(|size| {
+                let _ = tcsetwinsize(&*resized, size);
+                true
+            }))))
         .and_then(|_| {
             start(
                 "terminal-output",
@@ -77,7 +107,7 @@ impl Bridge {
         .map(|output| Bridge { output: Some(output) })
         .map_err(|error| {
             restore();
-            failed("starting a thread", error)
+            failed("starting a thread", &error)
         })
     }
 
@@ -112,27 +142,16 @@ fn copy(from: std::os::fd::BorrowedFd<'_>, to: std::os::fd::BorrowedFd<'_>) {
     }
 }
 
-fn follow_size(command: &OwnedFd) {
+/// Calls `tell` with each new size of the caller's terminal until it returns false.
+fn on_resize(mut tell: impl FnMut(Winsize) -> bool) {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([signal_hook::consts::SIGWINCH]) else {
         return;
     };
     for _ in signals.forever() {
-        if let Ok(Winsize {
-            ws_row,
-            ws_col,
-            ws_xpixel,
-            ws_ypixel,
-        }) = tcgetwinsize(rustix::stdio::stdin())
+        if let Ok(size) = tcgetwinsize(rustix::stdio::stdin())
+            && !tell(size)
         {
-            let _ = tcsetwinsize(
-                command,
-                Winsize {
-                    ws_row,
-                    ws_col,
-                    ws_xpixel,
-                    ws_ypixel,
-                },
-            );
+            return;
         }
     }
 }

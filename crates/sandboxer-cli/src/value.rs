@@ -200,13 +200,21 @@ pub(crate) fn scope(text: &str) -> Result<Scope, UserError> {
 /// # Errors
 /// There is no such kind of actor.
 pub(crate) fn actor(text: &str) -> Result<Actor, UserError> {
+    role("--actor", text)
+}
+
+/// The same by another name.
+///
+/// # Errors
+/// There is no such kind of caller.
+pub(crate) fn role(option: &str, text: &str) -> Result<Actor, UserError> {
     [Actor::Adm, Actor::Agt, Actor::Atm]
         .into_iter()
         .find(|actor| actor.name() == text)
         .ok_or_else(|| {
             UserError::new(
                 ErrorCode::InvalidInput,
-                format!("`--actor {}` is not a kind of caller", shortened(text)),
+                format!("`{option} {}` is not a kind of caller", shortened(text)),
             )
             .hint("write adm (a person), agt (an agent) or atm (an automation)")
         })

@@ -9,6 +9,9 @@ pub(crate) struct EventsArgs {
     /// Id of the sandbox, or any unique beginning of it; all of them when left out
     #[arg(value_name = "ID")]
     pub(crate) id: Option<String>,
+    /// Go on as more happens, from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
     #[command(subcommand)]
     pub(crate) verb: Option<EventsVerb>,
 }

@@ -17,6 +17,9 @@ pub(crate) struct Globals {
     /// Where records and sandboxes are kept [env: SANDBOXER_DATA_DIR] [default: ~/.local/share/sandboxer]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Work against this server instead of this machine: https://…, http://127.0.0.1:…, unix:/… [env: SANDBOXER_API]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub(crate) api: Option<String>,
     /// When to use color: auto, always or never
     #[arg(long, global = true, value_enum, default_value_t = ColorMode::Auto, value_name = "WHEN", hide_possible_values = true, hide_default_value = true)]
     pub(crate) color: ColorMode,

@@ -40,6 +40,17 @@ pub(crate) struct ExecArgs {
     pub(crate) detach: bool,
 }
 
+// `cp`.
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// What to copy: a path here, or ID:PATH
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// Where to: a path here, or ID:PATH
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+}
+
 // `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {

@@ -14,8 +14,8 @@ pub(crate) struct RecipeArgs {
     #[arg(long = "input", value_name = "KEY=VALUE")]
     pub(crate) inputs: Vec<String>,
     /// On whose behalf: adm (a person), agt (an agent) or atm (an automation)
-    #[arg(long, value_name = "ACTOR", default_value = "adm", hide_default_value = true)]
-    pub(crate) actor: String,
+    #[arg(long, value_name = "ACTOR")]
+    pub(crate) actor: Option<String>,
     /// The calling project
     #[arg(long, value_name = "ID")]
     pub(crate) project: Option<String>,

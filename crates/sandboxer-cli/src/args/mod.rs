@@ -3,6 +3,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `access` | verbs about who may do what: `keys`, `projects`, `audit` |
 //! | `globals` | options every verb takes |
 //! | `make` | verbs that make sandboxes: `create`, `run` |
 //! | `inside` | verbs about what runs inside: `exec`, `logs` |
@@ -13,6 +14,7 @@
 //! | `serve` | verbs about the whole: `serve`, `status` |
 //! | `internal` | verbs people never see |
 
+mod access;
 mod catalog;
 mod events;
 mod globals;
@@ -27,11 +29,12 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use access::{AuditVerb, CreateKeyArgs, KeysVerb, ProjectsVerb, RotateKeyArgs, SetProjectArgs};
 pub(crate) use catalog::{ExtensionsVerb, ProfilesVerb};
 pub(crate) use events::{AddWebhookArgs, EventsArgs, EventsVerb, RedeliverArgs, WebhooksVerb};
 pub(crate) use globals::{ColorMode, Globals, OutputMode};
 pub(crate) use hosts::{AddHostArgs, HostsVerb, InspectVerb, ProbeArgs, ReapStaleArgs, RemoveHostArgs, StaleArgs};
-pub(crate) use inside::{CommandArgs, ExecArgs, LogsArgs};
+pub(crate) use inside::{CommandArgs, CopyArgs, ExecArgs, LogsArgs};
 pub(crate) use internal::{DocsPage, Internal, InternalVerb};
 pub(crate) use make::{CreateArgs, RecipeArgs, RunArgs};
 pub(crate) use sandboxes::{
@@ -100,6 +103,16 @@ Examples:
     /// Show what the services of a sandbox print
     #[command(after_help = "Example:\n  sandboxer logs sbx-01k --service web --tail 20")]
     Logs(LogsArgs),
+    /// Copy files and directories into a sandbox or out of it
+    #[command(after_help = "\
+One of the two is ID:PATH, below the workspace of a sandbox. A directory is copied with what is in
+it. What is there already under the same name is replaced. `-` is standard input or output.
+
+Examples:
+  sandboxer cp report.csv sbx-01k:in/report.csv
+  sandboxer cp sbx-01k:out ./out
+  sandboxer cp sbx-01k:log.txt -")]
+    Cp(CopyArgs),
     /// Show one sandbox
     #[command(after_help = "Example:\n  sandboxer get sbx-01k")]
     Get(IdArg),
@@ -124,6 +137,9 @@ Examples:
     /// Destroy a sandbox and make it again from its frozen profile and inputs, under the same id
     #[command(after_help = "Example:\n  sandboxer recreate sbx-01k")]
     Recreate(IdArg),
+    /// Say that a sandbox is in use, where that does not happen through a command
+    #[command(after_help = "Example:\n  sandboxer activate sbx-01k")]
+    Activate(IdArg),
     /// Move the deadline of a sandbox later
     #[command(after_help = "\
 `--until` names a point in time and is therefore safe to repeat.
@@ -148,7 +164,7 @@ Examples:
     #[command(after_help = "Example:\n  sandboxer label sbx-01k team=blue old-")]
     Label(LabelArgs),
     /// Show what happened, to one sandbox or to all; who is told, and what is still to be sent
-    #[command(after_help = "Examples:\n  sandboxer events\n  sandboxer events sbx-01k\n  sandboxer events sinks")]
+    #[command(after_help = "Examples:\n  sandboxer events\n  sandboxer events sbx-01k\n  sandboxer events --follow\n  sandboxer events sinks")]
     Events(EventsArgs),
     /// Addresses that are told what happens
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -189,6 +205,27 @@ Examples:
   sandboxer reap-stale
   sandboxer reap-stale --apply --older-than 48")]
     ReapStale(ReapStaleArgs),
+    /// Who may do what at a server
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Keys {
+        #[command(subcommand)]
+        verb: KeysVerb,
+    },
+    /// What projects may use
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Projects {
+        #[command(subcommand)]
+        verb: ProjectsVerb,
+    },
+    /// Who did what at a server
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Audit {
+        #[command(subcommand)]
+        verb: AuditVerb,
+    },
+    /// Show who you are at a server, and what you may do there
+    #[command(after_help = "Example:\n  sandboxer whoami --api https://box.example")]
+    Whoami,
     /// Keep everything true until told to stop: expiry, recovery, comparison with backends, leftovers, hosts
     #[command(after_help = "\
 It serves one data directory, beside whatever commands run there, and looks at once when one of them

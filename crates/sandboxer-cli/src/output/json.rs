@@ -27,8 +27,16 @@ pub(crate) fn print_text(text: &str) -> Result<(), UserError> {
 }
 
 fn write(text: &str) -> Result<(), UserError> {
+    print_bytes(text.as_bytes())
+}
+
+/// Passes on what somebody else printed, as it is.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), UserError> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(UserError::new(
             ErrorCode::Internal,
             format!("cannot write to standard output: {error}"),

@@ -11,7 +11,10 @@ use crate::context::Context;
 /// Tells of a sandbox's telemetry, where it has any. What cannot be written is a note: the record has it all.
 pub(crate) fn tell(context: &Context, sandbox: &Sandbox) {
     let Some(report) = &sandbox.telemetry else { return };
-    if let Err(error) = keep(&context.data_dir, report) {
+    // What a server made is on the records of the server.
+    if context.api.is_none()
+        && let Err(error) = keep(&context.data_dir, report)
+    {
         context.note(&format!(
             "{} the telemetry of {} is on its record only: {error}",
             context.error_paint.warn("note:"),

@@ -1,21 +1,32 @@
 //! `create`: make a sandbox and wait until it is ready, or say what would be made.
 
+use sandboxer_client::Client;
 use sandboxer_engine::Cancel;
 use sandboxer_engine::api::{CreateRequest, Created, IfAbandoned, Plan};
 use sandboxer_model::error::{ErrorCode, UserError};
 
-use super::recipe;
+use super::recipe::Wish;
 use crate::args::CreateArgs;
 use crate::context::{Context, Format, Warm};
 use crate::interrupt::{Interrupts, Meaning};
 use crate::output::table::Columns;
 use crate::output::{human, json, sandbox, telemetry};
+use crate::service::remote;
 
 /// Creates a sandbox.
 ///
 /// # Errors
 /// Those of the engine; `Interrupted` once what was begun is undone.
 pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, UserError> {
+    let wish = Wish::read(args.recipe)?;
+    if let Some(client) = context.remote()? {
+        let how = How {
+            key: args.idempotency_key,
+            no_wait: args.no_wait,
+            dry_run: args.dry_run,
+        };
+        return at_server(context, &client, wish, how).await;
+    }
     let if_abandoned = if args.no_wait {
         IfAbandoned::Finish
     } else {
@@ -23,7 +34,7 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
     };
     let request = CreateRequest {
         idempotency_key: args.idempotency_key,
-        ..recipe::request(context, args.recipe, if_abandoned)?
+        ..wish.here(context, if_abandoned)
     };
     if args.dry_run {
         let engine = context.open_to_look(context.extensions(Warm::No)?).await?;
@@ -48,6 +59,37 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
     reporter.close();
     print(context, &created)?;
     if !created.reused {
+        telemetry::tell(context, &created.sandbox);
+    }
+    Ok(0)
+}
+
+/// What of the options is not about the sandbox.
+struct How {
+    key: Option<String>,
+    no_wait: bool,
+    dry_run: bool,
+}
+
+async fn at_server(context: &Context, client: &Client, wish: Wish, how: How) -> Result<u8, UserError> {
+    let cancel = Cancel::new();
+    let _interrupts = Interrupts::receive(Meaning::Undo, &cancel)?;
+    let request = tokio::select! {
+        request = wish.there(context, client) => request?,
+        () = cancel.cancelled() => return Err(remote::create::interrupted()),
+    };
+    if how.dry_run {
+        print_plan(context, &client.plan(&request).await?)?;
+        return Ok(0);
+    }
+    let key = how.key.unwrap_or_else(|| client.fresh_key());
+    let created = if how.no_wait {
+        client.accept(&request, &key).await?
+    } else {
+        remote::create::create(client, &request, &key, &cancel).await?
+    };
+    print(context, &created)?;
+    if !created.reused && !how.no_wait {
         telemetry::tell(context, &created.sandbox);
     }
     Ok(0)

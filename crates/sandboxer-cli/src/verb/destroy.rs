@@ -14,11 +14,11 @@ use crate::output::{json, sandbox};
 /// The first error, once all were tried.
 pub(crate) async fn destroy(context: &Context, args: DestroyArgs) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
+    let service = context.service(&reporter).await?;
     let mut receipts = Vec::new();
     let mut errors = Vec::new();
     for id in &args.ids {
-        match engine.destroy(id, &reporter).await {
+        match service.destroy(id, &reporter).await {
             Ok(receipt) => receipts.push(receipt),
             Err(error) => errors.push(error),
         }

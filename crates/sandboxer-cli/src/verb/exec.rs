@@ -1,5 +1,6 @@
 //! `exec`: run a command in a sandbox that is there.
 
+use sandboxer_client::Client;
 use sandboxer_engine::Cancel;
 use sandboxer_extension::{ExecSession, ExecStdio};
 use sandboxer_model::error::{ErrorCode, UserError};
@@ -10,6 +11,7 @@ use crate::args::ExecArgs;
 use crate::context::{Context, Format};
 use crate::interrupt::{Interrupts, Meaning};
 use crate::output::json;
+use crate::service::remote::command;
 use crate::terminal::{self, Bridge};
 
 /// A command that goes on without us.
@@ -26,6 +28,9 @@ struct Detached<'a> {
 /// # Errors
 /// Those of the engine.
 pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserError> {
+    if let Some(client) = context.remote()? {
+        return at_server(context, &client, args).await;
+    }
     let stdio = match (args.detach, args.command.tty) {
         (true, _) => ExecStdio::Detached,
         (_, true) => ExecStdio::Terminal(terminal::size()?),
@@ -56,6 +61,18 @@ pub(crate) async fn exec(context: &Context, args: ExecArgs) -> Result<u8, UserEr
         bridge.finish();
     }
     exit
+}
+
+async fn at_server(context: &Context, client: &Client, args: ExecArgs) -> Result<u8, UserError> {
+    if args.detach {
+        let what = "a server does not leave commands running that nobody listens to";
+        return Err(UserError::new(ErrorCode::Unsupported, what)
+            .hint("start it with `setsid` or `nohup` inside, and its output in a file of the workspace"));
+    }
+    let start = command::start(args.command)?;
+    let interrupts = Interrupts::receive(Meaning::Leave, &Cancel::new())?;
+    let id = client.resolve(&args.id).await?;
+    command::run(client, &id, &start, &*context.clock, &interrupts).await
 }
 
 pub(crate) async fn wait(session: &mut dyn ExecSession) -> Result<u8, UserError> {

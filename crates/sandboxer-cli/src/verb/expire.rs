@@ -3,7 +3,7 @@
 use sandboxer_engine::api::ExpireResult;
 use sandboxer_model::error::{ErrorCode, UserError};
 
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::output::json;
 use crate::output::table::Columns;
 
@@ -14,8 +14,8 @@ use crate::output::table::Columns;
 pub(crate) async fn expire(context: &Context, apply: bool) -> Result<u8, UserError> {
     let reporter = context.reporter();
     // Not preceded by recovery, which would remove them before they are shown.
-    let engine = context.open(context.extensions(Warm::No)?).await?;
-    let actions = engine.expire(apply, &reporter).await?;
+    let service = context.service_as_is().await?;
+    let actions = service.expire(apply, &reporter).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&actions)?,

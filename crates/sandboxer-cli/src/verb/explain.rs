@@ -16,7 +16,7 @@ use crate::output::{human, json, sandbox};
 /// Those of the engine.
 pub(crate) async fn explain(context: &Context, id: &str) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let explanation = context.engine(&reporter).await?.explain(id).await?;
+    let explanation = context.service(&reporter).await?.explain(id).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&explanation)?,

@@ -20,7 +20,7 @@ pub(crate) async fn extend_ttl(context: &Context, args: ExtendTtlArgs) -> Result
         _ => return Err(usage("give either `--duration` or `--until`")),
     };
     let reporter = context.reporter();
-    let sandbox = context.engine(&reporter).await?.extend_ttl(&args.id, by).await?;
+    let sandbox = context.service(&reporter).await?.extend_ttl(&args.id, by).await?;
     reporter.close();
     sandbox::print(context, &sandbox)?;
     Ok(0)

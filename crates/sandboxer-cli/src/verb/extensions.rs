@@ -1,45 +1,23 @@
 //! `extensions`: list and show backends.
 
-use sandboxer_extension::{Capabilities, Manifest};
-use sandboxer_model::error::{ErrorCode, UserError};
-use serde::Serialize;
+use sandboxer_client::ShownExtension;
+use sandboxer_extension::Manifest;
+use sandboxer_model::error::UserError;
 
 use crate::args::ExtensionsVerb;
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::output::json;
 use crate::output::table::Columns;
-
-/// An extension as `show` prints it.
-#[derive(Serialize)]
-struct Shown<'a> {
-    /// What it says of itself.
-    #[serde(flatten)]
-    manifest: &'a Manifest,
-    /// What of that it can do on this machine.
-    here: Capabilities,
-}
 
 /// Lists or shows extensions.
 ///
 /// # Errors
 /// `NotFound`.
-pub(crate) fn extensions(context: &Context, verb: ExtensionsVerb) -> Result<u8, UserError> {
-    let registry = context.extensions(Warm::No)?;
+pub(crate) async fn extensions(context: &Context, verb: ExtensionsVerb) -> Result<u8, UserError> {
     match verb {
-        ExtensionsVerb::List => {
-            let manifests: Vec<&Manifest> = registry.iter().map(|(_, extension)| extension.manifest()).collect();
-            list(context, &manifests)?;
-        }
+        ExtensionsVerb::List => list(context, &context.manifests().await?)?,
         ExtensionsVerb::Show { id } => {
-            let extension = registry.get(&id).ok_or_else(|| {
-                let known: Vec<&str> = registry.iter().map(|(id, _)| id).collect();
-                UserError::new(ErrorCode::NotFound, format!("no extension is called `{id}`"))
-                    .hint(format!("this build has {}", known.join(", ")))
-            })?;
-            let shown = Shown {
-                manifest: extension.manifest(),
-                here: extension.capabilities(),
-            };
+            let shown = context.extension(&id).await?;
             match context.format {
                 Format::Json => json::print(&shown)?,
                 Format::Table => show(context, &shown)?,
@@ -49,7 +27,7 @@ pub(crate) fn extensions(context: &Context, verb: ExtensionsVerb) -> Result<u8, 
     Ok(0)
 }
 
-fn list(context: &Context, manifests: &[&Manifest]) -> Result<(), UserError> {
+fn list(context: &Context, manifests: &[Manifest]) -> Result<(), UserError> {
     if context.format == Format::Json {
         return json::print(manifests);
     }
@@ -73,7 +51,7 @@ fn list(context: &Context, manifests: &[&Manifest]) -> Result<(), UserError> {
     table.print()
 }
 
-fn show(context: &Context, shown: &Shown<'_>) -> Result<(), UserError> {
+fn show(context: &Context, shown: &ShownExtension) -> Result<(), UserError> {
     let mut table = Columns::new(context.paint, &["CAPABILITY", "DECLARED", "HERE"]);
     let declared = serde_json::json!(shown.manifest.capabilities);
     let here = serde_json::json!(shown.here);

@@ -11,7 +11,7 @@ use crate::output::sandbox;
 /// Those of the engine.
 pub(crate) async fn get(context: &Context, id: &str) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let sandbox = context.engine(&reporter).await?.get(id).await?;
+    let sandbox = context.service(&reporter).await?.get(id).await?;
     reporter.close();
     sandbox::print(context, &sandbox)?;
     Ok(0)

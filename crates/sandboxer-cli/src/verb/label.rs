@@ -32,7 +32,7 @@ pub(crate) async fn label(context: &Context, args: LabelArgs) -> Result<u8, User
         }
     }
     let reporter = context.reporter();
-    let sandbox = context.engine(&reporter).await?.label(&args.id, set, remove).await?;
+    let sandbox = context.service(&reporter).await?.label(&args.id, set, remove).await?;
     reporter.close();
     sandbox::print(context, &sandbox)?;
     Ok(0)

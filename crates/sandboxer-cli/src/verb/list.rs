@@ -29,7 +29,7 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<u8, UserEr
         labels,
     };
     let reporter = context.reporter();
-    let sandboxes = context.engine(&reporter).await?.list(&filter).await?;
+    let sandboxes = context.service(&reporter).await?.list(filter).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&sandboxes)?,

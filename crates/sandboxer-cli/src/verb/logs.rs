@@ -1,5 +1,6 @@
 //! `logs`: what the services of a sandbox print.
 
+use sandboxer_client::Client;
 use sandboxer_engine::Cancel;
 use sandboxer_extension::{ExecStdio, Follow, LogsRequest};
 use sandboxer_model::error::UserError;
@@ -8,12 +9,16 @@ use super::{exec, recipe};
 use crate::args::LogsArgs;
 use crate::context::Context;
 use crate::interrupt::{Interrupts, Meaning};
+use crate::output::json;
 
 /// Shows what services print; returns the exit code of what shows it.
 ///
 /// # Errors
 /// Those of the engine.
 pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<u8, UserError> {
+    if let Some(client) = context.remote()? {
+        return at_server(&client, args).await;
+    }
     let ExecStdio::Pipes { stdout, stderr, .. } = recipe::own_stdio()? else {
         return Ok(0);
     };
@@ -32,4 +37,17 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<u8, UserEr
     interrupts.pass_on_to(session.signaller());
     interrupts.watch();
     exec::wait(&mut *session).await
+}
+
+async fn at_server(client: &Client, args: LogsArgs) -> Result<u8, UserError> {
+    let interrupts = Interrupts::receive(Meaning::Leave, &Cancel::new())?;
+    interrupts.watch();
+    let id = client.resolve(&args.id).await?;
+    let mut printed = client
+        .logs(&id, args.service.as_deref(), args.tail, args.follow)
+        .await?;
+    while let Some(bytes) = printed.next().await? {
+        json::print_bytes(&bytes)?;
+    }
+    Ok(0)
 }

@@ -1,6 +1,9 @@
 //! What each verb does: one file per verb. A verb returns the exit code of success; errors carry their own.
 
+pub(crate) mod activate;
+pub(crate) mod audit;
 pub(crate) mod completions;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod deliver;
 pub(crate) mod destroy;
@@ -15,12 +18,14 @@ pub(crate) mod extensions;
 pub(crate) mod get;
 pub(crate) mod hosts;
 pub(crate) mod inspect;
+pub(crate) mod keys;
 pub(crate) mod label;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod operate;
 pub(crate) mod profiles;
+pub(crate) mod projects;
 pub(crate) mod reachability;
 pub(crate) mod reap_stale;
 pub(crate) mod recipe;
@@ -30,3 +35,4 @@ pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod wait;
 pub(crate) mod webhooks;
+pub(crate) mod whoami;

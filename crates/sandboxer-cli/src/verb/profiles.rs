@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use sandboxer_engine::catalog::{Listed, Resolved};
 use sandboxer_model::document::Diagnostic;
 use sandboxer_model::error::{ErrorCode, UserError};
-use sandboxer_model::profile::Profile;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,28 +11,7 @@ use crate::args::ProfilesVerb;
 use crate::context::{Context, Format};
 use crate::output::json;
 use crate::output::table::Columns;
-
-/// The catalog as `list` prints it.
-#[derive(Serialize)]
-struct Catalogue {
-    /// Profiles that can be used.
-    profiles: Vec<Listed>,
-    /// Files that cannot, and why.
-    problems: Vec<Diagnostic>,
-}
-
-/// A profile as `show` prints it.
-#[derive(Serialize)]
-struct Shown {
-    /// Where it comes from: `shipped`, or a file.
-    source: String,
-    /// Profiles of the same name that it hides.
-    overrides: Vec<String>,
-    /// What a sandbox made from it records.
-    digest: String,
-    /// All of it.
-    profile: Profile,
-}
+use crate::service::Catalogue;
 
 /// A file as `check` prints it.
 #[derive(Serialize)]
@@ -51,20 +28,21 @@ struct Checked {
 ///
 /// # Errors
 /// Those of the catalog; `InvalidProfile` when a checked file has a problem.
-pub(crate) fn profiles(context: &Context, verb: ProfilesVerb) -> Result<u8, UserError> {
+pub(crate) async fn profiles(context: &Context, verb: ProfilesVerb) -> Result<u8, UserError> {
     match verb {
-        ProfilesVerb::List => list(context)?,
-        ProfilesVerb::Show { profile } => show(context, &profile)?,
+        ProfilesVerb::List => list(context).await?,
+        ProfilesVerb::Show { profile } => show(context, &profile).await?,
         ProfilesVerb::Check { files } => check(context, &files)?,
     }
     Ok(0)
 }
 
-fn list(context: &Context) -> Result<(), UserError> {
-    let (profiles, problems) = context.catalog().list(&context.working_dir);
+async fn list(context: &Context) -> Result<(), UserError> {
+    let catalogue = context.profiles().await?;
     if context.format == Format::Json {
-        return json::print(&Catalogue { profiles, problems });
+        return json::print(&catalogue);
     }
+    let Catalogue { profiles, problems } = catalogue;
     let mut table = Columns::new(context.paint, &["ID", "VERSION", "BACKEND", "FROM", "DESCRIPTION"]);
     for one in profiles {
         let cells = [
@@ -83,18 +61,8 @@ fn list(context: &Context) -> Result<(), UserError> {
     Ok(())
 }
 
-fn show(context: &Context, name: &str) -> Result<(), UserError> {
-    let Resolved {
-        profile,
-        source,
-        overrides,
-    } = context.catalog().resolve(name, &context.working_dir)?;
-    let shown = Shown {
-        source,
-        overrides,
-        digest: profile.digest(),
-        profile,
-    };
+async fn show(context: &Context, name: &str) -> Result<(), UserError> {
+    let shown = context.profile(name).await?;
     if context.format == Format::Json {
         return json::print(&shown);
     }

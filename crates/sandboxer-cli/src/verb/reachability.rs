@@ -50,7 +50,7 @@ fn look_at_tunnel(context: &Context, reachability: &mut Reachability) {
 pub(crate) async fn reachability(context: &Context, verb: ReachabilityVerb) -> Result<u8, UserError> {
     let ReachabilityVerb::Show(args) = verb;
     let reporter = context.reporter();
-    let mut reachability = context.engine(&reporter).await?.reachability(&args.id).await?;
+    let mut reachability = context.service(&reporter).await?.reachability(&args.id).await?;
     reporter.close();
     look_at_tunnel(context, &mut reachability);
     match context.format {

@@ -22,8 +22,8 @@ pub(crate) async fn reap_stale(context: &Context, args: ReapStaleArgs) -> Result
         .map(|text| value::hours("--older-than", text))
         .transpose()?;
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
-    let report = engine
+    let service = context.service(&reporter).await?;
+    let report = service
         .reap_stale(args.apply && !args.dry_run, args.stale.host.as_deref(), hours)
         .await?;
     reporter.close();

@@ -3,7 +3,7 @@
 use sandboxer_engine::api::{ReconcilerStatus, Status};
 use sandboxer_model::error::{ErrorCode, UserError};
 
-use crate::context::{Context, Format, Warm};
+use crate::context::{Context, Format};
 use crate::output::table::Columns;
 use crate::output::{human, json};
 
@@ -13,8 +13,8 @@ use crate::output::{human, json};
 /// The database cannot be used; `Stuck` with `--check` when an operator should look.
 pub(crate) async fn status(context: &Context, check: bool) -> Result<u8, UserError> {
     // Not preceded by recovery, which would change what is to be shown.
-    let engine = context.open_to_look(context.extensions(Warm::No)?).await?;
-    let status = engine.status().await?;
+    let service = context.service_to_look().await?;
+    let status = service.status().await?;
     match context.format {
         Format::Json => json::print(&status)?,
         Format::Table => print(context, &status)?,

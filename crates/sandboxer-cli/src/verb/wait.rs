@@ -15,7 +15,7 @@ pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<u8, UserEr
     let state = value::state("--for", &args.state)?;
     let timeout = value::ttl("--timeout", &args.timeout)?.as_std();
     let reporter = context.reporter();
-    let sandbox = context.engine(&reporter).await?.wait(&args.id, state, timeout).await?;
+    let sandbox = context.service(&reporter).await?.wait(&args.id, state, timeout).await?;
     reporter.close();
     sandbox::print(context, &sandbox)?;
     Ok(0)

@@ -12,7 +12,7 @@ use crate::output::table::Columns;
 /// Those of the engine.
 pub(super) async fn list(context: &Context, id: Option<&str>) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let events = context.engine(&reporter).await?.listed_events(id).await?;
+    let events = context.service(&reporter).await?.events(id).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&events)?,

@@ -1,5 +1,6 @@
 //! `events`: what happened, who is told, and what is still to be sent.
 
+mod follow;
 mod list;
 mod redeliver;
 pub(super) mod sinks;
@@ -15,6 +16,7 @@ use crate::context::Context;
 /// Those of the verb.
 pub(crate) async fn events(context: &Context, args: EventsArgs) -> Result<u8, UserError> {
     match (args.verb, args.id) {
+        (None, id) if args.follow => follow::follow(context, id.as_deref()).await,
         (None, id) => list::list(context, id.as_deref()).await,
         (Some(EventsVerb::Sinks), _) => sinks::sinks(context).await,
         (Some(EventsVerb::Redeliver(args)), _) => redeliver::redeliver(context, args).await,

@@ -12,8 +12,8 @@ use crate::output::json;
 /// Those of the engine.
 pub(super) async fn redeliver(context: &Context, args: RedeliverArgs) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
-    let done = engine.redeliver(args.sink.as_deref(), args.id.as_deref()).await?;
+    let service = context.service(&reporter).await?;
+    let done = service.redeliver(args.sink.as_deref(), args.id.as_deref()).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&done)?,

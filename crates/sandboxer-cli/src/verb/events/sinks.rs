@@ -13,7 +13,7 @@ use crate::output::{human, json};
 /// Those of the engine.
 pub(super) async fn sinks(context: &Context) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let sinks = context.engine(&reporter).await?.sinks().await?;
+    let sinks = context.service(&reporter).await?.sinks().await?;
     reporter.close();
     print(context, &sinks)?;
     Ok(0)

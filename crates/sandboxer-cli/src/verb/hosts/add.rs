@@ -7,6 +7,7 @@ use sandboxer_model::registry::Capacity;
 use super::show;
 use crate::args::AddHostArgs;
 use crate::context::Context;
+use crate::service::only_there;
 use crate::{host_keys, value};
 
 /// Registers a host.
@@ -31,19 +32,22 @@ pub(super) async fn add(context: &Context, args: AddHostArgs) -> Result<u8, User
         name: args.name,
         address: args.address,
     };
+    if args.pin && context.api.is_some() {
+        return Err(only_there("trusting the keys of a host"));
+    }
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
+    let service = context.service(&reporter).await?;
     let mut known = None;
     if args.pin {
         // A host that was set up anew is known already, and has new keys.
-        known = engine.host(&new.name).await.ok().map(|status| status.host);
+        known = service.host(&new.name).await.ok().map(|status| status.host);
         let given = new.address.clone().unwrap_or_else(|| new.name.clone());
         let address = known.as_ref().map_or(given, |host| host.address.to_string());
         host_keys::vouch(context, &address)?;
     }
     let status = match known {
-        Some(host) => engine.probe_host(&host.name).await?,
-        None => engine.add_host(&new).await?,
+        Some(host) => service.probe_host(&host.name).await?,
+        None => service.add_host(&new).await?,
     };
     reporter.close();
     show::print(context, &status)?;

@@ -14,7 +14,7 @@ use crate::output::{human, json};
 /// Those of the engine.
 pub(super) async fn list(context: &Context) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let hosts = context.engine(&reporter).await?.hosts().await?;
+    let hosts = context.service(&reporter).await?.hosts().await?;
     reporter.close();
     print(context, &hosts)?;
     Ok(0)

@@ -13,13 +13,13 @@ use crate::context::Context;
 /// `Unavailable` when one does not answer, once all were asked.
 pub(super) async fn probe(context: &Context, args: ProbeArgs) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
+    let service = context.service(&reporter).await?;
     let mut seen = Vec::new();
     match &args.host {
-        Some(host) => seen.push(engine.probe_host(host).await?),
+        Some(host) => seen.push(service.probe_host(host).await?),
         None => {
-            for known in engine.hosts().await? {
-                seen.push(engine.probe_host(&known.host.name).await?);
+            for known in service.hosts().await? {
+                seen.push(service.probe_host(&known.host.name).await?);
             }
         }
     }

@@ -14,14 +14,14 @@ use crate::output::table::Columns;
 /// `NotFound`, `WrongState` while sandboxes are there and it is not lost.
 pub(super) async fn remove(context: &Context, args: &RemoveHostArgs) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
+    let service = context.service(&reporter).await?;
     if !args.lost {
-        let status = engine.remove_host(&args.host).await?;
+        let status = service.remove_host(&args.host).await?;
         reporter.close();
         show::print(context, &status)?;
         return Ok(0);
     }
-    let loss = engine.lose_host(&args.host, &reporter).await?;
+    let loss = service.lose_host(&args.host, &reporter).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&loss)?,

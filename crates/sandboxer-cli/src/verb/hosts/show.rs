@@ -15,7 +15,7 @@ use crate::output::{human, json};
 /// `NotFound`.
 pub(super) async fn show(context: &Context, host: &str) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let status = context.engine(&reporter).await?.host(host).await?;
+    let status = context.service(&reporter).await?.host(host).await?;
     reporter.close();
     print(context, &status)?;
     Ok(0)

@@ -11,7 +11,7 @@ use crate::context::Context;
 /// `NotFound`.
 pub(super) async fn drain(context: &Context, host: &str) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let status = context.engine(&reporter).await?.drain_host(host).await?;
+    let status = context.service(&reporter).await?.drain_host(host).await?;
     reporter.close();
     show::print(context, &status)?;
     if status.sandboxes > 0 {
@@ -30,7 +30,7 @@ pub(super) async fn drain(context: &Context, host: &str) -> Result<u8, UserError
 /// `NotFound`.
 pub(super) async fn activate(context: &Context, host: &str) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let status = context.engine(&reporter).await?.activate_host(host).await?;
+    let status = context.service(&reporter).await?.activate_host(host).await?;
     reporter.close();
     show::print(context, &status)?;
     Ok(0)

@@ -15,10 +15,10 @@ use crate::verb::hosts::show;
 /// The first host that cannot be looked at, once all were tried.
 pub(super) async fn host(context: &Context, host: Option<String>) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
+    let service = context.service(&reporter).await?;
     let named = host.or_else(|| env::HOST.get().map(|host| host.to_string_lossy().into_owned()));
     if let Some(host) = named {
-        let seen = engine.inspect_host(&host).await?;
+        let seen = service.inspect_host(&host).await?;
         reporter.close();
         match context.format {
             Format::Json => json::print(&seen)?,
@@ -27,8 +27,8 @@ pub(super) async fn host(context: &Context, host: Option<String>) -> Result<u8, 
         return Ok(0);
     }
     let (mut seen, mut errors) = (Vec::new(), Vec::new());
-    for known in engine.hosts().await? {
-        match engine.inspect_host(&known.host.name).await {
+    for known in service.hosts().await? {
+        match service.inspect_host(&known.host.name).await {
             Ok(one) => seen.push(one),
             Err(error) => errors.push(error),
         }

@@ -20,8 +20,8 @@ pub(super) async fn stale(context: &Context, args: StaleArgs) -> Result<u8, User
         .map(|text| value::hours("--older-than", text))
         .transpose()?;
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
-    let report = engine.stale(args.host.as_deref(), hours).await?;
+    let service = context.service(&reporter).await?;
+    let report = service.stale(args.host.as_deref(), hours).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&report)?,

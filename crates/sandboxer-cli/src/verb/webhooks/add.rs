@@ -14,12 +14,12 @@ use crate::output::table::Columns;
 /// Nothing may be sent there; those of the engine.
 pub(super) async fn add(context: &Context, args: AddWebhookArgs) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let engine = context.engine(&reporter).await?;
+    let service = context.service(&reporter).await?;
     let new = AddWebhook {
         url: args.url,
         events: args.events,
     };
-    let added = engine.add_webhook(&new).await?;
+    let added = service.add_webhook(&new).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&added)?,

@@ -24,7 +24,7 @@ pub(crate) async fn webhooks(context: &Context, verb: WebhooksVerb) -> Result<u8
 
 async fn list(context: &Context) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let webhooks = context.engine(&reporter).await?.list_webhooks().await?;
+    let webhooks = context.service(&reporter).await?.webhooks().await?;
     reporter.close();
     sinks::print(context, &webhooks)?;
     Ok(0)
@@ -33,7 +33,7 @@ async fn list(context: &Context) -> Result<u8, UserError> {
 /// Forgets a webhook, and shows it a last time.
 async fn remove(context: &Context, id: &str) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let webhook = context.engine(&reporter).await?.remove_webhook(id).await?;
+    let webhook = context.service(&reporter).await?.remove_webhook(id).await?;
     reporter.close();
     sinks::print(context, std::slice::from_ref(&webhook))?;
     Ok(0)

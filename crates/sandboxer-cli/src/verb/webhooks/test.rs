@@ -11,7 +11,7 @@ use crate::output::json;
 /// Nobody answers, or not with success; those of the engine.
 pub(super) async fn test(context: &Context, id: &str) -> Result<u8, UserError> {
     let reporter = context.reporter();
-    let tested = context.engine(&reporter).await?.test_webhook(id).await?;
+    let tested = context.service(&reporter).await?.test_webhook(id).await?;
     reporter.close();
     match context.format {
         Format::Json => json::print(&tested)?,

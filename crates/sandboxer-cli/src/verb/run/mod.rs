@@ -1,5 +1,7 @@
 //! `run`: create, run one command, destroy, in one process.
 
+mod at_server;
+
 use std::time::Duration;
 
 use sandboxer_engine::Cancel;
@@ -9,7 +11,7 @@ use sandboxer_model::cleanup::Presence;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::SandboxId;
 
-use super::recipe;
+use super::recipe::{self, Wish};
 use crate::args::RunArgs;
 use crate::context::{Context, Warm};
 use crate::interrupt::{Interrupts, Meaning};
@@ -21,13 +23,16 @@ use crate::terminal::{self, Bridge};
 /// # Errors
 /// Those of the engine; `Interrupted` once everything is gone.
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserError> {
+    if let Some(client) = context.remote()? {
+        return at_server::run(context, &client, args).await;
+    }
     let stdio = if args.command.tty {
         ExecStdio::Terminal(terminal::size()?)
     } else {
         recipe::own_stdio()?
     };
     let command = recipe::command(args.command, stdio)?;
-    let request = recipe::request(context, args.recipe, IfAbandoned::Undo)?;
+    let request = Wish::read(args.recipe)?.here(context, IfAbandoned::Undo);
     let extensions = context.extensions(Warm::Up)?;
     let cancel = Cancel::new();
     let reporter = context.reporter();
@@ -58,14 +63,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
     }
     let outcome = outcome?;
     if outcome.cleanup.verified != Presence::Absent {
-        return Err(UserError::new(
-            ErrorCode::Stuck,
-            format!("{} could not be removed whole", outcome.sandbox.sandbox_id),
-        )
-        .hint(format!(
-            "see `sandboxer explain {}`; any other command tries again",
-            outcome.sandbox.sandbox_id
-        )));
+        return Err(not_whole(&outcome.sandbox.sandbox_id));
     }
     if outcome.exit == ExecExit::SandboxGone {
         let why = match outcome.ended {
@@ -74,15 +72,24 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<u8, UserErro
             Some(Ended::OutOfDisk) => "it used more disk than its profile allows",
             Some(Ended::Killed) | None => "it was ended from outside",
         };
-        context.note(&format!(
-            "{} the sandbox ended under the command: {why}",
-            context.error_paint.warn("note:")
-        ));
+        tell_of_end(context, why);
     }
     if args.timings {
         print_timings(context, started);
     }
     Ok(outcome.exit.shell_code())
+}
+
+fn not_whole(id: &SandboxId) -> UserError {
+    UserError::new(ErrorCode::Stuck, format!("{id} could not be removed whole"))
+        .hint(format!("see `sandboxer explain {id}`; any other command tries again"))
+}
+
+fn tell_of_end(context: &Context, why: &str) {
+    context.note(&format!(
+        "{} the sandbox ended under the command: {why}",
+        context.error_paint.warn("note:")
+    ));
 }
 
 /// Progress that also tells when the command is about to start.
