@@ -7,6 +7,7 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 
 use crate::error::StoreError;
+use crate::group::LOCK_ATTEMPTS;
 use crate::host::{Refused, write_reservation};
 use crate::open::{Connection, Store, sqlite_code};
 use crate::outbox::note_in_outbox;
@@ -70,8 +71,6 @@ pub struct KeyRecord {
 const CONSTRAINT_UNIQUE: i32 = 2067;
 /// The same where it is the primary key that is there.
 const CONSTRAINT_KEY: i32 = 1555;
-/// Attempts to get the write lock, each of which waits for the busy timeout.
-const LOCK_ATTEMPTS: u32 = 3;
 
 impl Store {
     /// Writes a sandbox's row and everything that belongs to the same change, or nothing at all.
@@ -82,45 +81,29 @@ impl Store {
     /// `IllegalMove`, and those of the file.
     pub async fn commit(&self, record: &mut SandboxRecord, change: &Change) -> Result<(), StoreError> {
         let Some(faults) = &self.faults else {
-            return self.commit_now(record, change);
+            return self.commit_now(record, change).await;
         };
         faults.before().await?;
         let mut written = record.clone();
-        self.commit_now(&mut written, change)?;
+        self.commit_now(&mut written, change).await?;
         faults.after()?;
         *record = written;
         Ok(())
     }
 
-    fn commit_now(&self, record: &mut SandboxRecord, change: &Change) -> Result<(), StoreError> {
+    async fn commit_now(&self, record: &mut SandboxRecord, change: &Change) -> Result<(), StoreError> {
         check_moves(record, &change.events)?;
         let revision = record.stored.as_ref().map_or(1, |stored| stored.revision + 1);
-        let mut connection = self.connection();
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match self.write(&mut connection, record, change, revision) {
-                Ok(()) => break,
-                Err(Failed::Fence) => return Err(self.why_fenced(&connection, record)),
-                Err(Failed::Store(error)) => return Err(error),
-                Err(Failed::Sqlite(error)) => match (sqlite_code(&error), self.classify(&error)) {
-                    (Some((CONSTRAINT_KEY, message)), _) if message.contains("idempotency") => {
-                        return Err(StoreError::KeyTaken);
-                    }
-                    (Some((CONSTRAINT_UNIQUE, message)), _) if message.contains("scope") => {
-                        return Err(StoreError::ScopeTaken(
-                            record.facts.scope_key.clone().unwrap_or_default(),
-                        ));
-                    }
-                    (_, StoreError::Locked { .. }) if attempt < LOCK_ATTEMPTS => {}
-                    (_, StoreError::Locked { path, seconds }) => {
-                        return Err(StoreError::Locked {
-                            path,
-                            seconds: seconds * u64::from(LOCK_ATTEMPTS),
-                        });
-                    }
-                    (_, error) => return Err(error),
-                },
+        match self.queue() {
+            None => self.commit_here(record, change, revision)?,
+            Some(queue) => {
+                let (durability, record, change) = (change.durability, record.clone(), change.clone());
+                let write = move |store: &Store, transaction: &Transaction<'_>| {
+                    let written = store.write(transaction, &record, &change, revision);
+                    written.map_err(|why| store.refusal(transaction, &record, why))
+                };
+                queue.put(self, durability, write).await?;
+                cut!("store.commit.after");
             }
         }
         let sandbox = &record.sandbox;
@@ -133,7 +116,29 @@ impl Store {
         Ok(())
     }
 
-    fn write(
+    /// On the caller's thread.
+    fn commit_here(&self, record: &SandboxRecord, change: &Change, revision: i64) -> Result<(), StoreError> {
+        let mut turn = self.writing();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let Err(why) = self.write_alone(&mut turn, record, change, revision) else {
+                return Ok(());
+            };
+            match self.refusal(&turn.sqlite, record, why) {
+                StoreError::Locked { .. } if attempt < LOCK_ATTEMPTS => {}
+                StoreError::Locked { path, seconds } => {
+                    return Err(StoreError::Locked {
+                        path,
+                        seconds: seconds * u64::from(LOCK_ATTEMPTS),
+                    });
+                }
+                error => return Err(error),
+            }
+        }
+    }
+
+    fn write_alone(
         &self,
         connection: &mut Connection,
         record: &SandboxRecord,
@@ -145,28 +150,54 @@ impl Store {
         let transaction = connection
             .sqlite
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        match &record.stored {
-            None => self.insert_sandbox(&transaction, record, change, revision)?,
-            Some(stored) => self.update_sandbox(&transaction, record, stored, revision)?,
-        }
-        write_reservation(&transaction, record)?;
-        write_key(&transaction, record, &change.key)?;
-        for operation in &change.operations {
-            self.write_operation(&transaction, operation)?;
-        }
-        for step in &change.steps {
-            self.write_step(&transaction, step)?;
-        }
-        self.write_events(&transaction, &record.sandbox.sandbox_id, &change.events)?;
-        for meter in &change.meters {
-            write_meter(&transaction, &record.sandbox.sandbox_id, meter)?;
-        }
-        // Last, since a create that finds a sandbox of its scope or key takes no place.
-        check_quota(&transaction, record, change)?;
-        cut!("store.commit.before");
+        self.write(&transaction, record, change, revision)?;
         transaction.commit()?;
         cut!("store.commit.after");
         Ok(())
+    }
+
+    fn write(
+        &self,
+        transaction: &Transaction<'_>,
+        record: &SandboxRecord,
+        change: &Change,
+        revision: i64,
+    ) -> Result<(), Failed> {
+        match &record.stored {
+            None => self.insert_sandbox(transaction, record, change, revision)?,
+            Some(stored) => self.update_sandbox(transaction, record, stored, revision)?,
+        }
+        write_reservation(transaction, record)?;
+        write_key(transaction, record, &change.key)?;
+        for operation in &change.operations {
+            self.write_operation(transaction, operation)?;
+        }
+        for step in &change.steps {
+            self.write_step(transaction, step)?;
+        }
+        self.write_events(transaction, &record.sandbox.sandbox_id, &change.events)?;
+        for meter in &change.meters {
+            write_meter(transaction, &record.sandbox.sandbox_id, meter)?;
+        }
+        // Last, since a create that finds a sandbox of its scope or key takes no place.
+        check_quota(transaction, record, change)?;
+        cut!("store.commit.before");
+        Ok(())
+    }
+
+    /// Why nothing was written, as callers hear it.
+    fn refusal(&self, connection: &rusqlite::Connection, record: &SandboxRecord, why: Failed) -> StoreError {
+        match why {
+            Failed::Fence => self.why_fenced(connection, record),
+            Failed::Store(error) => error,
+            Failed::Sqlite(error) => match sqlite_code(&error) {
+                Some((CONSTRAINT_KEY, message)) if message.contains("idempotency") => StoreError::KeyTaken,
+                Some((CONSTRAINT_UNIQUE, message)) if message.contains("scope") => {
+                    StoreError::ScopeTaken(record.facts.scope_key.clone().unwrap_or_default())
+                }
+                _ => self.classify(&error),
+            },
+        }
     }
 
     fn insert_sandbox(
@@ -339,13 +370,11 @@ impl Store {
     }
 
     /// Tells a change of owner from any other change.
-    fn why_fenced(&self, connection: &Connection, record: &SandboxRecord) -> StoreError {
+    fn why_fenced(&self, connection: &rusqlite::Connection, record: &SandboxRecord) -> StoreError {
         let id = record.sandbox.sandbox_id.clone();
-        let epoch = connection
-            .sqlite
-            .query_row("SELECT epoch FROM sandbox WHERE id = $1", [id.as_str()], |row| {
-                row.get::<_, i64>(0)
-            });
+        let epoch = connection.query_row("SELECT epoch FROM sandbox WHERE id = $1", [id.as_str()], |row| {
+            row.get::<_, i64>(0)
+        });
         match (epoch, &record.stored) {
             (Ok(epoch), Some(stored)) if epoch == signed(stored.epoch.0) => StoreError::Stale(id),
             (Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows), _) => StoreError::Fenced(id),

@@ -11,7 +11,6 @@
 //! | `host` | registered hosts, and what sandboxes hold of them |
 //! | `sink` | where events are sent, and how each of these places does |
 //! | `outbox` | what is still to be sent: who sends it, how far that got |
-//! | `transact` | one transaction about anything but a sandbox |
 //! | `reconcile` | whose turn it is to look, what each look came to, what was seen once |
 //! | `api_key` | keys of callers |
 //! | `pepper` | what their secrets are hashed with |
@@ -23,6 +22,9 @@
 //! | `count` | figures over all records |
 //! | `examine` | every row of every table, read |
 //! | `damage` | rows that cannot be understood |
+//! | `transact` | one transaction about anything but a sandbox |
+//! | `lane`, `readers` | the connection that writes and who has it next; those that read |
+//! | `group`, `ticket` | many commits, one sync to disk; what their callers wait with |
 //! | `fault` | where tests make writes fail |
 //! | `error` | what can go wrong |
 
@@ -36,18 +38,22 @@ mod error;
 mod examine;
 mod fault;
 mod follow;
+mod group;
 mod host;
+mod lane;
 mod listing;
 mod open;
 mod outbox;
 mod pepper;
 mod project;
 mod read;
+mod readers;
 mod reconcile;
 mod record;
 mod request;
 mod schema;
 mod sink;
+mod ticket;
 mod transact;
 
 pub use api_key::Replaced;

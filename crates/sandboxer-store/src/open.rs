@@ -1,7 +1,8 @@
 //! Making, checking and opening the database.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rusqlite::OpenFlags;
@@ -13,21 +14,30 @@ use crate::commit::Durability;
 use crate::damage::Noticed;
 use crate::error::StoreError;
 use crate::fault::WriteFaults;
+use crate::group::Queue;
+use crate::lane::{Lane, Turn};
 use crate::pepper::{self, Pepper};
+use crate::readers::{Reader, Readers};
 use crate::schema;
 
 /// How long one attempt waits for other processes.
 const BUSY: Duration = Duration::from_secs(10);
+/// Connections of a shared store that read.
+const READERS: usize = 4;
+/// Statements that each connection of a shared store keeps ready.
+const STATEMENTS: usize = 128;
 /// Attempts to open before giving up on other processes.
 const OPEN_ATTEMPTS: u32 = 5;
 const FILE: &str = "sandboxer.db";
 const IN_MEMORY: &str = ":memory:";
 
-/// The durable memory of one installation. Cheap to clone; clones share one connection.
+/// The durable memory of one installation. Cheap to clone; clones share what they are connected by.
 ///
-/// SQLite works on the caller's thread: its methods are `async` for the sake of a database behind a network, and never
-/// pause. Each is one short transaction, so a caller that goes away cannot leave one open; while another process writes,
-/// a call may block its thread for up to ten seconds.
+/// SQLite works on the caller's thread: methods never pause, and each is one short transaction, so a caller that goes away
+/// cannot leave one open; while another process writes, a call may block its thread for up to ten seconds.
+///
+/// A shared store ([`open_shared`](Store::open_shared)) is for a process that does many things at once: what is written is
+/// gathered and synced to disk together by a thread of its own, and reads do not wait behind that.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -35,7 +45,9 @@ pub struct Store {
 }
 
 struct Inner {
-    connection: Mutex<Connection>,
+    lane: Arc<Lane>,
+    /// What a shared store has beside it.
+    shared: Option<Shared>,
     clock: Arc<dyn Clock>,
     installation_id: InstallationId,
     path: String,
@@ -44,6 +56,14 @@ struct Inner {
     data_dir: Option<PathBuf>,
     ids: Arc<dyn IdSource>,
     pepper: OnceLock<Pepper>,
+    /// The version of the data that was said last.
+    said_version: AtomicI64,
+}
+
+/// What a shared store has beside the connection that writes.
+struct Shared {
+    queue: Queue,
+    readers: Readers,
 }
 
 /// The connection and what it was left with.
@@ -99,6 +119,55 @@ impl Store {
         }
     }
 
+    /// The same for a process that does many things at once: what they write is synced to disk together, and what they read
+    /// does not wait for that. A read after a commit was acknowledged sees it.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Locked`, `Corrupt`, `Foreign`.
+    pub async fn open_shared(
+        data_dir: &Path,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<Store, StoreError> {
+        let store = Store::open(data_dir, clock, ids).await?;
+        let path = data_dir.join(FILE);
+        let wrong = |error: rusqlite::Error| store.classify(&error);
+        let reader = || open_reader(&path).map_err(wrong);
+        let (first, mut more) = (reader()?, Vec::new());
+        for _ in 1..READERS {
+            more.push(reader()?);
+        }
+        let turn = store.writing();
+        turn.sqlite.execute_batch(schema::SHARED_WRITER).map_err(wrong)?;
+        turn.sqlite.set_prepared_statement_cache_capacity(STATEMENTS);
+        drop(turn);
+        let queue = Queue::start(Arc::clone(&store.inner.lane), store.inner.path.clone()).map_err(|error| {
+            StoreError::Unavailable {
+                path: store.inner.path.clone(),
+                why: error.to_string(),
+            }
+        })?;
+        let inner = &store.inner;
+        Ok(Store {
+            inner: Arc::new(Inner {
+                lane: Arc::clone(&inner.lane),
+                shared: Some(Shared {
+                    queue,
+                    readers: Readers::new(first, more),
+                }),
+                clock: Arc::clone(&inner.clock),
+                installation_id: inner.installation_id.clone(),
+                path: inner.path.clone(),
+                noticed: Noticed::default(),
+                data_dir: inner.data_dir.clone(),
+                ids: Arc::clone(&inner.ids),
+                pepper: OnceLock::new(),
+                said_version: AtomicI64::new(0),
+            }),
+            faults: None,
+        })
+    }
+
     /// Whether there is a database in this directory. One that cannot be looked for is not said to be missing.
     pub fn exists(data_dir: &Path) -> bool {
         !is_missing(&data_dir.join(FILE))
@@ -127,13 +196,14 @@ impl Store {
         installation_id: InstallationId,
         data_dir: Option<&Path>,
     ) -> Store {
-        let connection = Mutex::new(Connection {
+        let lane = Lane::new(Connection {
             sqlite,
             durability: Durability::CrashOnly,
         });
         Store {
             inner: Arc::new(Inner {
-                connection,
+                lane: Arc::new(lane),
+                shared: None,
                 clock,
                 installation_id,
                 path: data_dir.map_or_else(|| IN_MEMORY.to_owned(), |dir| dir.join(FILE).display().to_string()),
@@ -141,6 +211,7 @@ impl Store {
                 data_dir: data_dir.map(Path::to_owned),
                 ids,
                 pepper: OnceLock::new(),
+                said_version: AtomicI64::new(0),
             }),
             faults: None,
         }
@@ -179,6 +250,10 @@ impl Store {
         Ok(*self.inner.pepper.get_or_init(|| pepper))
     }
 
+    pub(crate) fn said_version(&self) -> &AtomicI64 {
+        &self.inner.said_version
+    }
+
     pub(crate) fn noticed(&self) -> &Noticed {
         &self.inner.noticed
     }
@@ -187,9 +262,27 @@ impl Store {
         self.inner.clock.as_ref()
     }
 
-    /// The connection, with no transaction open on it: one ends with the value that began it, by a panic too.
-    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The connection that writes; blocks while somebody else has it.
+    pub(crate) fn writing(&self) -> Turn<'_> {
+        self.inner.lane.take()
+    }
+
+    /// The same, if nobody else has it.
+    pub(crate) fn writing_if_free(&self) -> Option<Turn<'_>> {
+        self.inner.lane.take_if_free()
+    }
+
+    /// A connection to read with.
+    pub(crate) fn reading(&self) -> Reader<'_> {
+        match &self.inner.shared {
+            Some(shared) => shared.readers.take(),
+            None => Reader::Writer(self.writing()),
+        }
+    }
+
+    /// Where a shared store puts what is to be written.
+    pub(crate) fn queue(&self) -> Option<&Queue> {
+        self.inner.shared.as_ref().map(|shared| &shared.queue)
     }
 
     pub(crate) fn classify(&self, error: &rusqlite::Error) -> StoreError {
@@ -220,6 +313,15 @@ fn open_file(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connec
     // A relative name that starts with `file:` would be read as an address.
     let sqlite = rusqlite::Connection::open_with_flags(Path::new(".").join(path), flags)?;
     set_up(&sqlite)?;
+    Ok(sqlite)
+}
+
+/// A connection that only reads.
+fn open_reader(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
+    let sqlite = open_file(path, FLAGS)?;
+    sqlite.execute_batch(schema::SHARED_READER)?;
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    sqlite.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(sqlite)
 }
 
@@ -413,7 +515,7 @@ pub(crate) fn sqlite_code(error: &rusqlite::Error) -> Option<(i32, &str)> {
     }
 }
 
-fn classify(error: &rusqlite::Error, path: &str) -> StoreError {
+pub(crate) fn classify(error: &rusqlite::Error, path: &str) -> StoreError {
     let path = path.to_owned();
     let unavailable = |path, why: &str| StoreError::Unavailable {
         path,

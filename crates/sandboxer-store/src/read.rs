@@ -206,9 +206,9 @@ impl Store {
         values: impl Params,
         read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let connection = self.connection();
+        let connection = self.reading();
         let wrong = |error: rusqlite::Error| self.classify(&error);
-        let mut statement = connection.sqlite.prepare_cached(sql).map_err(wrong)?;
+        let mut statement = connection.prepare_cached(sql).map_err(wrong)?;
         let mut rows = statement.query(values).map_err(wrong)?;
         rows.next().map_err(wrong)?.map(read).transpose()
     }
@@ -220,9 +220,9 @@ impl Store {
         values: impl Params,
         read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let connection = self.connection();
+        let connection = self.reading();
         let wrong = |error: rusqlite::Error| self.classify(&error);
-        let mut statement = connection.sqlite.prepare_cached(sql).map_err(wrong)?;
+        let mut statement = connection.prepare_cached(sql).map_err(wrong)?;
         let mut rows = statement.query(values).map_err(wrong)?;
         let mut all = Vec::new();
         while let Some(row) = rows.next().map_err(wrong)? {

@@ -3,6 +3,7 @@
 //! None of it is the truth about a sandbox: it may be lost with the power of the machine, and is then found again.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use rusqlite::{Row, Transaction, TransactionBehavior, params};
@@ -268,19 +269,29 @@ impl Store {
         Ok(pairs.into_iter().collect())
     }
 
-    /// A number that is another one after another connection wrote something: the cheapest way to be nudged.
+    /// A number that is another one after another process wrote something: the cheapest way to be nudged. While this process
+    /// writes, it is the one that was said last.
     ///
     /// # Errors
     /// Those of the file.
     pub async fn data_version(&self) -> Result<i64, StoreError> {
-        let found = self.one("PRAGMA data_version", (), |row| self.number(row, "data_version"))?;
-        Ok(found.unwrap_or(0))
+        let said = self.said_version();
+        // Only the connection that writes does not take its own writes for another's.
+        if let Some(turn) = self.writing_if_free() {
+            let version = turn
+                .sqlite
+                .prepare_cached("PRAGMA data_version")
+                .and_then(|mut statement| statement.query_row((), |row| row.get(0)))
+                .map_err(|error| self.classify(&error))?;
+            said.store(version, Ordering::Relaxed);
+        }
+        Ok(said.load(Ordering::Relaxed))
     }
 
     /// One transaction about looks.
     fn change_looks<T>(&self, work: impl Fn(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let mut guard = self.connection();
-        let connection: &mut Connection = &mut guard;
+        let mut turn = self.writing();
+        let connection: &mut Connection = &mut turn;
         let done = (|| {
             connection.keep(Durability::CrashOnly)?;
             let transaction = connection

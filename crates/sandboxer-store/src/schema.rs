@@ -10,6 +10,12 @@ pub(crate) const VERSION: i64 = 7;
 /// processes exit without folding: the next one to open reads this much back.
 pub(crate) const SET_UP: &str = "PRAGMA wal_autocheckpoint = 128; PRAGMA synchronous = NORMAL";
 
+/// The pragmas of the connection of a shared store that writes. It lives long and folds the log seldom, and never while somebody
+/// waits to open.
+pub(crate) const SHARED_WRITER: &str = "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -16384";
+/// The pragmas of those that read, and do nothing else.
+pub(crate) const SHARED_READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -16384";
+
 /// What leads from each version to the next, beginning with nothing. A step that was released is never changed: tables are
 /// only added to, so that a command of the release before, still running, is not disturbed.
 pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME, SINKS, RECONCILERS, CALLERS];

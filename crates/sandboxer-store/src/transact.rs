@@ -7,13 +7,17 @@ use crate::error::StoreError;
 use crate::open::{Connection, Store};
 
 impl Store {
-    /// The same for work that brings everything it needs.
+    /// Does this work in one transaction that survives what `durability` says, or nothing of it. The work brings everything
+    /// it needs, so that a shared store can do it together with others.
     pub(crate) async fn change<T: Send + 'static>(
         &self,
         durability: Durability,
         work: impl FnOnce(&Store, &Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.transact(durability, |transaction| work(self, transaction))
+        match self.queue() {
+            Some(queue) => queue.put(self, durability, work).await,
+            None => self.transact(durability, |transaction| work(self, transaction)),
+        }
     }
 
     /// The same for what nobody waits for: whether it was written is not told.
@@ -22,17 +26,22 @@ impl Store {
         durability: Durability,
         work: impl FnOnce(&Store, &Transaction<'_>) -> Result<(), StoreError> + Send + 'static,
     ) {
-        let _ = self.transact(durability, |transaction| work(self, transaction));
+        match self.queue() {
+            Some(queue) => queue.put_for_nobody(self, durability, work),
+            None => {
+                let _ = self.transact(durability, |transaction| work(self, transaction));
+            }
+        }
     }
 
-    /// Does this work in one transaction that survives what `durability` says, or nothing of it.
+    /// The same on the caller's thread, which it blocks meanwhile; in a shared store before everything that waits.
     pub(crate) fn transact<T>(
         &self,
         durability: Durability,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut guard = self.connection();
-        let connection: &mut Connection = &mut guard;
+        let mut turn = self.writing();
+        let connection: &mut Connection = &mut turn;
         let wrong = |error: rusqlite::Error| self.classify(&error);
         connection.keep(durability).map_err(wrong)?;
         let transaction = connection
