@@ -94,10 +94,17 @@ impl Bridge {
             "terminal-input",
             Box::new(move || copy(rustix::stdio::stdin(), input.as_fd())),
         )
-        .and_then(|_| start("terminal-size", Box::new(move || on_resize(|size| {
-                let _ = tcsetwinsize(&*resized, size);
-                true
-            }))))
+        .and_then(|_| {
+            start(
+                "terminal-size",
+                Box::new(move || {
+                    on_resize(|size| {
+                        let _ = tcsetwinsize(&*resized, size);
+                        true
+                    })
+                }),
+            )
+        })
         .and_then(|_| {
             start(
                 "terminal-output",

@@ -10,11 +10,13 @@ const VERBS: &[&str] = &[
     "run",
     "exec",
     "logs",
+    "cp",
     "get",
     "list",
     "wait",
     "destroy",
     "recreate",
+    "activate",
     "extend-ttl",
     "expire",
     "explain",
@@ -48,6 +50,20 @@ const VERBS: &[&str] = &[
     "inspect host",
     "inspect stale",
     "reap-stale",
+    "keys",
+    "keys create",
+    "keys list",
+    "keys show",
+    "keys rotate",
+    "keys revoke",
+    "projects",
+    "projects list",
+    "projects show",
+    "projects set",
+    "audit",
+    "audit list",
+    "audit verify",
+    "whoami",
     "serve",
     "status",
     "doctor",
@@ -64,7 +80,17 @@ fn every_verb_has_help_with_an_example() {
         args.push("--help");
         let answer = world.run(&args);
         assert_eq!(answer.code, 0, "{answer:?}");
-        let groups = ["reachability", "profiles", "extensions", "hosts", "inspect", "webhooks"];
+        let groups = [
+            "reachability",
+            "profiles",
+            "extensions",
+            "hosts",
+            "inspect",
+            "webhooks",
+            "keys",
+            "projects",
+            "audit",
+        ];
         assert!(
             groups.contains(verb) || answer.stdout.contains("Example"),
             "{verb} shows no example"

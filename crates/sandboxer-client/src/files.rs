@@ -163,7 +163,7 @@ impl Client {
     /// `InvalidInput`, `TooLarge`.
     pub async fn write_archive(&self, id: &SandboxId, path: &str, body: MakeBody) -> Result<WrittenFile, UserError> {
         let call = Call::other(Method::PUT, files(id)).query("path", path);
-        self.ask(call.query("archive", "tar").stream(body, TAR).timeout(SLOW))
+        self.ask(call.query("archive", "tar").stream(body, OCTETS).timeout(SLOW))
             .await
     }
 
@@ -188,17 +188,10 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound`, `Unsupported`.
-    pub async fn logs(
-        &self,
-        id: &SandboxId,
-        service: Option<&str>,
-        tail: u32,
-        follow: bool,
-    ) -> Result<ByteStream, UserError> {
+    pub async fn logs(&self, id: &SandboxId, service: Option<&str>, tail: u32) -> Result<ByteStream, UserError> {
         let call = Call::get(format!("v1/sandboxes/{}/logs", part(id.as_str())))
             .query("tail", tail.to_string())
-            .query_if("service", service)
-            .query_if("follow", follow.then_some("true"));
+            .query_if("service", service);
         let call = call.wanted(Wanted::Stream("text/plain"));
         self.send(call).await.map(ByteStream::new)
     }

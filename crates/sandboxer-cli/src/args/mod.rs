@@ -164,7 +164,9 @@ Examples:
     #[command(after_help = "Example:\n  sandboxer label sbx-01k team=blue old-")]
     Label(LabelArgs),
     /// Show what happened, to one sandbox or to all; who is told, and what is still to be sent
-    #[command(after_help = "Examples:\n  sandboxer events\n  sandboxer events sbx-01k\n  sandboxer events --follow\n  sandboxer events sinks")]
+    #[command(
+        after_help = "Examples:\n  sandboxer events\n  sandboxer events sbx-01k\n  sandboxer events --follow\n  sandboxer events sinks"
+    )]
     Events(EventsArgs),
     /// Addresses that are told what happens
     #[command(subcommand_required = true, arg_required_else_help = true)]

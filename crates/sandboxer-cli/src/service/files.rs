@@ -57,8 +57,9 @@ impl Service {
         while let Some(chunk) = bytes.next().await? {
             let mut rest = &chunk[..];
             while !rest.is_empty() {
-                let written = rustix::io::retry_on_intr(|| rustix::io::write(to.as_fd(), rest))
-                    .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot write what was read: {error}")))?;
+                let written = rustix::io::retry_on_intr(|| rustix::io::write(to.as_fd(), rest)).map_err(|error| {
+                    UserError::new(ErrorCode::Internal, format!("cannot write what was read: {error}"))
+                })?;
                 rest = rest.get(written..).unwrap_or_default();
             }
         }

@@ -28,9 +28,7 @@ impl Context {
         let client = Client::new(Settings {
             address: Address::parse(address)?,
             key,
-            authorities: env::API_CA
-                .get()
-                .map(|file| self.working_dir.join(PathBuf::from(file))),
+            authorities: env::API_CA.get().map(|file| self.working_dir.join(PathBuf::from(file))),
             clock: Arc::clone(&self.clock),
             ids: Arc::new(SystemIds),
         })?;

@@ -70,8 +70,10 @@ fn judge(context: &Context, verdict: &AuditVerdict) -> Result<u8, UserError> {
                 || "it is not as it was written".to_owned(),
                 |row| format!("row {}: {}", row.seq, row.why),
             );
-            Err(UserError::new(ErrorCode::StoreCorrupt, format!("the audit log is not whole: {why}"))
-                .hint("compare it with a copy: somebody changed the database, or the disk did"))
+            Err(
+                UserError::new(ErrorCode::StoreCorrupt, format!("the audit log is not whole: {why}"))
+                    .hint("compare it with a copy: somebody changed the database, or the disk did"),
+            )
         }
     }
 }

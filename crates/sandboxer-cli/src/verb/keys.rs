@@ -57,7 +57,11 @@ enum Asked {
 }
 
 fn new_key(args: CreateKeyArgs) -> Result<NewKey, UserError> {
-    let grants = args.grants.iter().map(|name| grant(name)).collect::<Result<Vec<_>, _>>()?;
+    let grants = args
+        .grants
+        .iter()
+        .map(|name| grant(name))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(NewKey {
         name: args.name,
         role: value::role("--role", &args.role)?,

@@ -3,7 +3,7 @@
 use sandboxer_client::Client;
 use sandboxer_engine::Cancel;
 use sandboxer_extension::{ExecStdio, Follow, LogsRequest};
-use sandboxer_model::error::UserError;
+use sandboxer_model::error::{ErrorCode, UserError};
 
 use super::{exec, recipe};
 use crate::args::LogsArgs;
@@ -40,12 +40,15 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<u8, UserEr
 }
 
 async fn at_server(client: &Client, args: LogsArgs) -> Result<u8, UserError> {
+    if args.follow {
+        let what = "a server shows what was printed, and does not go on";
+        return Err(UserError::new(ErrorCode::Unsupported, what)
+            .hint("follow it inside, such as with `sandboxer exec ID -- tail -f FILE`, or ask again"));
+    }
     let interrupts = Interrupts::receive(Meaning::Leave, &Cancel::new())?;
     interrupts.watch();
     let id = client.resolve(&args.id).await?;
-    let mut printed = client
-        .logs(&id, args.service.as_deref(), args.tail, args.follow)
-        .await?;
+    let mut printed = client.logs(&id, args.service.as_deref(), args.tail).await?;
     while let Some(bytes) = printed.next().await? {
         json::print_bytes(&bytes)?;
     }

@@ -35,7 +35,10 @@ pub(crate) fn start(args: CommandArgs) -> Result<Start, UserError> {
     let mut argv = Vec::new();
     for word in args.argv {
         argv.push(word.into_string().map_err(|word| {
-            let what = format!("`{}` is no UTF-8, and a server takes no other words", word.to_string_lossy());
+            let what = format!(
+                "`{}` is no UTF-8, and a server takes no other words",
+                word.to_string_lossy()
+            );
             UserError::new(ErrorCode::InvalidInput, what).hint("pass such bytes through standard input")
         })?);
     }

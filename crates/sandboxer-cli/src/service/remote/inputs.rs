@@ -55,7 +55,10 @@ pub(crate) async fn upload(
 /// The archive of a directory without what its ignore files name.
 fn packed(key: &str, dir: &Path) -> Result<sandboxer_client::MakeBody, UserError> {
     if !dir.is_dir() {
-        let what = format!("input `{key}` is a directory of this machine, and {} is none", dir.display());
+        let what = format!(
+            "input `{key}` is a directory of this machine, and {} is none",
+            dir.display()
+        );
         return Err(UserError::new(ErrorCode::InvalidInput, what).hint("give a directory that is there"));
     }
     let tree = Tree::scan(dir, Limits::default()).map_err(|error| {

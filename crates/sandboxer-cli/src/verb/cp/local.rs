@@ -34,11 +34,8 @@ impl Found {
         }
         let path = context.working_dir.join(text);
         let meta = std::fs::metadata(&path).map_err(|error| {
-            UserError::new(
-                ErrorCode::NotFound,
-                format!("cannot copy {}: {error}", path.display()),
-            )
-            .hint("write ID:PATH for what is in a sandbox")
+            UserError::new(ErrorCode::NotFound, format!("cannot copy {}: {error}", path.display()))
+                .hint("write ID:PATH for what is in a sandbox")
         })?;
         match (meta.is_dir(), meta.is_file()) {
             (true, _) => Ok(Found::Directory(path)),
@@ -110,7 +107,8 @@ pub(super) async fn write(
     to: &str,
 ) -> Result<(), UserError> {
     if to == STANDARD {
-        let out = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).map_err(|error| failed(Path::new("-"), &error))?;
+        let out = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)
+            .map_err(|error| failed(Path::new("-"), &error))?;
         return service.read(id, path, Shape::File, out).await;
     }
     let mut place = context.working_dir.join(to);
@@ -142,7 +140,8 @@ pub(super) async fn unpack(
     to: &str,
 ) -> Result<(), UserError> {
     if to == STANDARD {
-        let out = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).map_err(|error| failed(Path::new("-"), &error))?;
+        let out = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)
+            .map_err(|error| failed(Path::new("-"), &error))?;
         return service.read(id, path, Shape::Archive, out).await;
     }
     let place = context.working_dir.join(to);

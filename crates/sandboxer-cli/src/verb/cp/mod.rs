@@ -71,8 +71,11 @@ fn target(path: &str, here: &local::Found) -> Result<String, UserError> {
         return Ok(path.to_owned());
     }
     let name = here.name().ok_or_else(|| {
-        UserError::new(ErrorCode::InvalidInput, "what is copied has no name to be written under")
-            .hint("write the name, too: ID:PATH/NAME")
+        UserError::new(
+            ErrorCode::InvalidInput,
+            "what is copied has no name to be written under",
+        )
+        .hint("write the name, too: ID:PATH/NAME")
     })?;
     Ok(format!("{path}{name}"))
 }
@@ -90,7 +93,13 @@ mod tests {
 
     #[test]
     fn sides_are_told_apart() {
-        assert!(matches!(side("sbx-01k:a/b"), Side::Inside { id: "sbx-01k", path: "a/b" }));
+        assert!(matches!(
+            side("sbx-01k:a/b"),
+            Side::Inside {
+                id: "sbx-01k",
+                path: "a/b"
+            }
+        ));
         assert!(matches!(side("01k:"), Side::Inside { id: "01k", path: "" }));
         for here in ["a", "./a:b", "/x:y", ":a", "-"] {
             assert!(matches!(side(here), Side::Here(_)), "{here}");

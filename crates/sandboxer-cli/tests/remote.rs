@@ -1,0 +1,341 @@
+//! Verbs against a server print what they print on the server's machine, and end with the same code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by it, and starts the real program"
+)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
+use support::{Answer, World, wait_until};
+
+/// A server of a world, and a key for it.
+struct Server<'a> {
+    world: &'a World,
+    child: Child,
+    address: String,
+    key: String,
+}
+
+impl Server<'_> {
+    fn start(world: &World) -> Server<'_> {
+        let key = world
+            .run(&["keys", "create", "test", "--role", "adm", "--output", "json"])
+            .json();
+        let mut child = world
+            .command(&["serve", "--output", "json"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serving = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(r#""what":"serving""#)));
+        assert!(serving.is_some(), "it does not serve");
+        // It must not wait for somebody who reads.
+        std::thread::spawn(move || lines.for_each(drop));
+        Server {
+            world,
+            child,
+            address: format!("unix:{}/api.sock", world.data.display()),
+            key: key["token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    fn env(&self) -> [(&str, &str); 2] {
+        [("SANDBOXER_API", &self.address), ("SANDBOXER_API_KEY", &self.key)]
+    }
+
+    /// Through the server.
+    fn there(&self, args: &[&str]) -> Answer {
+        self.world.run_with(args, &self.env())
+    }
+
+    /// Both ways; they must come to the same.
+    #[track_caller]
+    fn same(&self, args: &[&str], how: How) {
+        for output in ["json", "table"] {
+            let args = [args, &["--output", output]].concat();
+            let (here, there) = (self.world.run(&args), self.there(&args));
+            let told = |answer: &Answer| {
+                let shown = match how {
+                    How::Exactly if output == "json" => answer.stdout.clone(),
+                    _ => blurred(&answer.stdout),
+                };
+                (answer.code, shown, blurred(&answer.stderr))
+            };
+            assert_eq!(told(&here), told(&there), "{args:?}\nhere: {here:?}\nthere: {there:?}");
+        }
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        if std::thread::panicking() {
+            let _ = self.child.wait();
+            return;
+        }
+        wait_until("the server ends", || match self.child.try_wait().unwrap() {
+            Some(_) => Ok(()),
+            None => Err("it runs".to_owned()),
+        });
+    }
+}
+
+/// How alike two outputs are to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// JSON to the last character; tables but for what a moment changes.
+    Exactly,
+    /// But for ids, times and figures.
+    Roughly,
+}
+
+/// The text without ids, figures and times.
+fn blurred(text: &str) -> String {
+    let mut words = Vec::new();
+    for line in text.lines() {
+        let mut shown = String::new();
+        let mut rest = line.chars().peekable();
+        while let Some(c) = rest.next() {
+            if c.is_ascii_digit() {
+                while rest.next_if(|c| c.is_ascii_digit() || *c == '.').is_some() {}
+                shown.push('#');
+            } else {
+                shown.push(c);
+            }
+        }
+        let line: Vec<String> = shown.split_whitespace().map(without_id).collect();
+        words.push(without_minor_unit(&line.join(" ")));
+    }
+    words.join("\n")
+}
+
+fn without_id(word: &str) -> String {
+    for prefix in ["sbx-", "op-", "evt-"] {
+        if let Some(at) = word.find(prefix) {
+            let end = word[at + prefix.len()..].find(|c: char| !c.is_ascii_alphanumeric() && c != '#');
+            let end = end.map_or(word.len(), |end| at + prefix.len() + end);
+            return format!("{}{prefix}#{}", &word[..at], &word[end..]);
+        }
+    }
+    word.to_owned()
+}
+
+/// `#m #s` and `#m` are the same a second later.
+fn without_minor_unit(line: &str) -> String {
+    let mut line = line.to_owned();
+    for (two, one) in [("#d #h", "#d"), ("#h #m", "#h"), ("#m #s", "#m")] {
+        line = line.replace(two, one);
+    }
+    line
+}
+
+#[test]
+fn what_is_looked_at_is_the_same() {
+    let world = World::new();
+    let server = Server::start(&world);
+    let id = world.create(&["--label", "team=blue"]);
+    for args in [
+        &["list"][..],
+        &["list", "--all"],
+        &["list", "--label", "team=blue", "--state", "ready"],
+        &["list", "--profile", "profile.nope"],
+        &["get", &id],
+        &["get", &id[..12]],
+        &["reachability", "show", &id],
+        &["profiles", "list"],
+        &["profiles", "show", "profile.native"],
+        &["extensions", "list"],
+        &["hosts", "list"],
+        &["webhooks", "list"],
+        &["events", "sinks"],
+        &["events", &id],
+        &["inspect", "stale"],
+        &["reap-stale"],
+        &["expire"],
+        &["projects", "list"],
+        &["projects", "show", "blue"],
+        &["wait", &id, "--for", "ready"],
+    ] {
+        server.same(args, How::Exactly);
+    }
+    for args in [
+        &["explain", id.as_str()][..],
+        &["status"],
+        &["keys", "list"],
+        &["create", "--profile", "profile.native", "--dry-run"],
+    ] {
+        server.same(args, How::Roughly);
+    }
+    world.destroy(&id);
+}
+
+#[test]
+fn what_is_wrong_is_wrong_in_the_same_way() {
+    let world = World::new();
+    let server = Server::start(&world);
+    let id = world.create(&[]);
+    for args in [
+        &["get", "sbx-7zz"][..],
+        &["get", "sbx-7zzzzzzzzzzzzzzzzzzzzzzzzz"],
+        &["get", "sb"],
+        &["get", "no such"],
+        &["explain", "sbx-7zz"],
+        &["destroy", "sbx-7zz"],
+        &["extend-ttl", "sbx-7zz", "--duration", "1h"],
+        &["wait", &id, "--for", "destroyed", "--timeout", "1s"],
+        &["wait", &id, "--for", "requested", "--timeout", "1s"],
+        &["wait", &id, "--for", "nope"],
+        &["create", "--ttl", "0s"],
+        &["create", "--profile", "profile.nope"],
+        &["create", "--profile", "profile.native", "--ttl", "9999d"],
+        &["create", "--profile", "profile.native", "--input", "nope=1"],
+        &["label", &id, "x"],
+        &["profiles", "show", "profile.nope"],
+        &["hosts", "show", "nope"],
+        &["hosts", "drain", "nope"],
+        &["keys", "create", "x", "--role", "agt"],
+        &["keys", "create", "x", "--role", "boss"],
+        &[
+            "keys",
+            "create",
+            "x",
+            "--role",
+            "agt",
+            "--project",
+            "p",
+            "--grant",
+            "keys:admin",
+        ],
+        &["keys", "show", "nope"],
+    ] {
+        let (here, there) = (world.run(args), server.there(args));
+        assert_ne!(here.code, 0, "{args:?}: {here:?}");
+        assert_eq!(here.code, there.code, "{args:?}\nhere: {here:?}\nthere: {there:?}");
+        assert!(there.stderr.starts_with("error: "), "{there:?}");
+    }
+    world.destroy(&id);
+}
+
+#[test]
+fn what_is_made_and_changed_is_the_same() {
+    let world = World::new();
+    let server = Server::start(&world);
+    server.same(
+        &["create", "--profile", "profile.native", "--label", "a=b", "--ttl", "1h"],
+        How::Roughly,
+    );
+    server.same(
+        &["create", "--profile", "profile.native", "--idempotency-key", "k-1"],
+        How::Roughly,
+    );
+    let listed = world.run(&["list", "--output", "json"]).json();
+    let ids: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["sandbox_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), 5, "four, and one for the key: {ids:?}");
+    let id = ids[0];
+    for args in [
+        &["label", id, "x=1", "a-"][..],
+        &["extend-ttl", id, "--until", "2999-01-01T00:00:00Z"],
+        &["activate", id],
+        &["projects", "set", "blue", "--max-live", "7", "--burst", "9"],
+    ] {
+        server.same(args, How::Exactly);
+    }
+    server.same(&["recreate", id], How::Roughly);
+    let gone = server.there(&["destroy", id]).json();
+    assert_eq!(
+        (gone["state"].as_str(), gone["cleanup"]["verified"].as_str()),
+        (Some("destroyed"), Some("absent"))
+    );
+    server.same(&["destroy", id], How::Exactly);
+    let accepted = server
+        .there(&["create", "--profile", "profile.native", "--no-wait"])
+        .json();
+    let late = accepted["sandbox_id"].as_str().unwrap();
+    assert_eq!(server.there(&["wait", late, "--for", "ready"]).code, 0);
+    for id in ids[1..].iter().copied().chain([late]) {
+        assert_eq!(server.there(&["destroy", id]).code, 0);
+    }
+}
+
+#[test]
+fn keys_are_made_used_and_refused() {
+    let world = World::new();
+    let server = Server::start(&world);
+    let made = server
+        .there(&[
+            "keys",
+            "create",
+            "bot",
+            "--role",
+            "agt",
+            "--project",
+            "blue",
+            "--expires-in",
+            "1h",
+        ])
+        .json();
+    let (id, token) = (made["key_id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let as_bot = |args: &[&str]| {
+        world.run_with(
+            args,
+            &[("SANDBOXER_API", &server.address), ("SANDBOXER_API_KEY", token)],
+        )
+    };
+    assert_eq!(as_bot(&["whoami"]).json()["project"], "blue");
+    let refused = as_bot(&["keys", "list"]);
+    assert_eq!(refused.code, 11, "{refused:?}");
+    assert_eq!(as_bot(&["hosts", "list"]).code, 11);
+    let rotated = server.there(&["keys", "rotate", id, "--overlap", "1h"]).json();
+    assert_eq!(rotated["rotated_from"], id);
+    assert_eq!(as_bot(&["whoami"]).code, 0, "both are taken for an hour");
+    assert_eq!(server.there(&["keys", "revoke", id]).code, 0);
+    let revoked = as_bot(&["whoami"]);
+    assert_eq!(revoked.code, 11, "{revoked:?}");
+    assert!(!revoked.stderr.contains(token) && !revoked.stdout.contains(token));
+    let nobody = world.run_with(&["list"], &[("SANDBOXER_API", &server.address)]);
+    assert_eq!(nobody.code, 11, "{nobody:?}");
+    assert_eq!(server.there(&["audit", "verify"]).json()["intact"], true);
+    let rows = server.there(&["audit", "list", "--limit", "2"]).json();
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_about_this_machine_stays_here() {
+    let world = World::new();
+    let nowhere = format!("unix:{}/none.sock", world.path().display());
+    for verb in ["serve", "doctor", "completions"] {
+        let args = match verb {
+            "completions" => vec![verb, "bash", "--api", &nowhere],
+            _ => vec![verb, "--api", &nowhere],
+        };
+        let answer = world.run(&args);
+        assert_eq!(answer.code, 2, "{answer:?}");
+        assert!(answer.stderr.contains("about this machine"), "{answer:?}");
+    }
+    let away = world.run_with(&["list"], &[("SANDBOXER_API", &nowhere)]);
+    assert_eq!(away.code, 7, "{away:?}");
+    assert!(
+        away.stderr.contains("sandboxer serve") && away.stdout.is_empty(),
+        "{away:?}"
+    );
+    let open = world.run_with(
+        &["list", "--api", "http://192.0.2.1:80"],
+        &[("SANDBOXER_API_KEY", "sbx_live_x_secret")],
+    );
+    assert_eq!(open.code, 3, "{open:?}");
+    assert!(!open.stderr.contains("secret"), "{open:?}");
+    assert_eq!(world.run(&["whoami"]).code, 2);
+    assert!(!world.data.join("sandboxer.db").exists(), "nothing was opened here");
+}
