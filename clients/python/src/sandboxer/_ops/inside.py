@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,11 @@ def write_file(
 
 
 def write_directory(
-    core: Core, sandbox_id: str, source: str | os.PathLike[str], directory: str = "."
+    core: Core, sandbox_id: str, source: str | os.PathLike[str], directory: str = ".", *, exclude: Sequence[str] = ()
 ) -> Flow[WrittenFile]:
-    """Copies what is in a local directory below one of the workspace. Links go as links and are never followed."""
-    return (yield from core.one(WrittenFile, _writing(sandbox_id, directory, tar_body(Path(source)), archive="tar")))
+    """Copies what is in a local directory below one of the workspace. Links and `exclude` are as for `upload`."""
+    body = yield from tar_body(Path(source), exclude)
+    return (yield from core.one(WrittenFile, _writing(sandbox_id, directory, body, archive="tar")))
 
 
 def remove_file(core: Core, sandbox_id: str, file: str) -> Flow[None]:
