@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx
 
 from ._core import Core
-from ._flow import Answer, Body, Effect, Emit, Feed, Flow, Lost, Open, Pause, Read, Request, Send
+from ._flow import Answer, Body, Effect, Emit, Feed, Flow, Lost, Open, Pause, Read, Request, Send, Work
 from ._handle import Driver
 from ._outcome import answer_of, headers_of, lost, timeout_of
 from ._settings import Settings
@@ -74,6 +74,9 @@ class Awaiting(Driver):
             return await self._send(wanted.request)
         if isinstance(wanted, Pause):
             await self.sleep(wanted.seconds)
+            return None
+        if isinstance(wanted, Work):
+            await asyncio.to_thread(wanted.do)
             return None
         assert stream is not None, "only a feed opens streams"
         if isinstance(wanted, Open):

@@ -83,6 +83,13 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Work:
+    """Wanted: something that takes its time on this machine, such as looking through a directory. Comes to nothing."""
+
+    do: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Open:
     """Wanted: a request whose answer is read bit by bit with `Read`. Comes to an `Answer` (with its body unless it is 2xx) or `Lost`."""
 
@@ -101,7 +108,7 @@ class Emit(Generic[T]):
     value: T
 
 
-Effect = Union[Send, Pause, Open, Read]
+Effect = Union[Send, Pause, Work, Open, Read]
 #: What comes to one result.
 Flow = Generator[Effect, Any, T]
 #: What comes to many, one by one.

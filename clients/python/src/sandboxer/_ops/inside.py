@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +89,18 @@ def write_file(
 
 
 def write_directory(
-    core: Core, sandbox_id: str, source: str | os.PathLike[str], directory: str = "."
+    core: Core, sandbox_id: str, source: str | os.PathLike[str], directory: str = ".", *, exclude: Sequence[str] = ()
 ) -> Flow[WrittenFile]:
-    """Copies what is in a local directory below one of the workspace. Links go as links and are never followed."""
-    return (yield from core.one(WrittenFile, _writing(sandbox_id, directory, tar_body(Path(source)), archive="tar")))
+    """Copies what is in a local directory below one of the workspace. Links and `exclude` are as for `upload`."""
+    body = yield from tar_body(Path(source), exclude)
+    return (yield from core.one(WrittenFile, _writing(sandbox_id, directory, body, archive="tar")))
 
 
 def remove_file(core: Core, sandbox_id: str, file: str) -> Flow[None]:
     """Removes a file of the workspace."""
     # Done twice it would fail with `NotFound` although it was done.
-    where = path("sandboxes", sandbox_id, "files")
-    return (yield from core.none(send("DELETE", where, None, [("path", file)], repeat=Repeat.UNDONE)))
+    request = send("DELETE", path("sandboxes", sandbox_id, "files"), None, [("path", file)], repeat=Repeat.UNDONE)
+    return (yield from core.none(request))
 
 
 def _reading(sandbox_id: str, file: str, archive: str | None) -> Request:
@@ -108,8 +109,8 @@ def _reading(sandbox_id: str, file: str, archive: str | None) -> Request:
 
 def _writing(sandbox_id: str, file: str, body: bytes | Body, *, mode: int | None = None, archive: str | None = None) -> Request:
     params = [("path", file), ("mode", None if mode is None else f"{mode:04o}"), ("archive", archive)]
-    where = path("sandboxes", sandbox_id, "files")
-    return send("PUT", where, body, params, kind=_TAR if archive else _BYTES, patience=300)
+    kind = _TAR if archive else _BYTES
+    return send("PUT", path("sandboxes", sandbox_id, "files"), body, params, kind=kind, patience=300)
 
 
 def _pieces(core: Core, request: Request) -> Feed[bytes]:

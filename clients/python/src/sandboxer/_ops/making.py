@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,13 @@ _SLICE = 30.0
 _GRACE = 20.0
 
 
-def upload(core: Core, directory: str | os.PathLike[str]) -> Flow[Upload]:
-    """Uploads a local directory, to be an input of creates: give its `as_input`. Links go as links and are never followed."""
-    body = tar_body(Path(directory))
+def upload(core: Core, directory: str | os.PathLike[str], *, exclude: Sequence[str] = ()) -> Flow[Upload]:
+    """Uploads a local directory, to be an input of creates: give its `as_input`.
+
+    `exclude`: patterns such as `".venv"` or `"build/*.o"`; what has such a name, or such a path in the directory, stays here. Links go as
+    links and are never followed; one that leads out of the directory is refused.
+    """
+    body = yield from tar_body(Path(directory), exclude)
     return (yield from core.one(Upload, post(path("uploads"), body, kind="application/x-tar", patience=300)))
 
 
