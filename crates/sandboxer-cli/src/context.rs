@@ -264,6 +264,15 @@ impl Context {
         self.over(store, extensions)
     }
 
+    /// The same for a process that does many things at once.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub(crate) async fn open_shared(&self, extensions: Registry) -> Result<Engine, UserError> {
+        let store = Store::open_shared(&self.data_dir, Arc::clone(&self.clock), Arc::new(SystemIds)).await?;
+        self.over(store, extensions)
+    }
+
     /// The same for a look only: where there is no database, none is made.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ impl Running {
         let fake = FakeExtension::new(world.clone(), capable("ext.native"));
         registry.register(Arc::new(fake)).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = Store::open(dir.path(), clock.clone(), Arc::new(SystemIds))
+        let store = Store::open_shared(dir.path(), clock.clone(), Arc::new(SystemIds))
             .await
             .unwrap();
         let ports = Ports {

@@ -37,11 +37,12 @@ pub(crate) async fn serve(context: &Context, args: &ServeArgs) -> Result<u8, Use
     let cancel = Cancel::new();
     let signals = Interrupts::receive(Meaning::Undo, &cancel)?;
     let log = Arc::new(Log::new(context));
-    // It lives as long as the process.
-    let engine: &'static Engine = Box::leak(Box::new(context.open(context.extensions(Warm::No)?).await?));
+    let extensions = context.extensions(Warm::No)?;
     if args.once {
-        return once(engine, &log).await;
+        return once(&context.open(extensions).await?, &log).await;
     }
+    // It lives as long as the process.
+    let engine: &'static Engine = Box::leak(Box::new(context.open_shared(extensions).await?));
     signals.watch();
     let manager = Manager::from_environment();
     let nudged = Arc::new(Notify::new());
