@@ -76,6 +76,16 @@ pub struct ListedEvent {
     pub undelivered: BTreeMap<String, Waiting>,
 }
 
+/// An event, and its place among all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FollowedEvent {
+    /// Where it stands in the order of commits: what to begin behind to miss nothing after it.
+    pub position: u64,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
 /// Why a sink does not have an event yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -40,4 +40,5 @@ mod sink;
 pub use cancel::Cancel;
 pub use engine::{Engine, Ports, Settings, Timeouts};
 pub use error::user_error;
+pub use query::files;
 pub use reconcile::{Effort, Reconciler, reconcilers, truth_table};

@@ -157,6 +157,10 @@ typed_id!(
     WebhookId, "hook"
 );
 typed_id!(
+    /// Names a directory that was uploaded.
+    UploadId, "upl"
+);
+typed_id!(
     /// Names one installation of sand-boxer (one store): the owner written on everything it creates.
     InstallationId, "inst"
 );

@@ -16,6 +16,7 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::sandbox::Actor;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::query;
 use crate::state::State;
@@ -33,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) json: Option<Bytes>,
     /// What is being sent, where it is streamed. Behind a lock for its type's sake: one call has one user at a time.
     pub(crate) stream: Mutex<Option<Body>>,
+    /// Closed when the caller went away.
+    pub(crate) caller: watch::Receiver<()>,
     /// What the caller calls this request.
     pub(crate) request_id: String,
     /// What this is about, for the audit log, once it is known.
@@ -58,6 +61,12 @@ impl Call {
     /// What the caller may see.
     pub(crate) fn viewer(&self) -> Viewer {
         viewer(self.identity.as_ref())
+    }
+
+    /// Waits until the caller went away.
+    pub(crate) fn gone(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut caller = self.caller.clone();
+        async move { while caller.changed().await.is_ok() {} }
     }
 
     /// Who calls.

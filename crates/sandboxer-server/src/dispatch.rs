@@ -12,6 +12,7 @@ use axum::http::header::{ALLOW, AUTHORIZATION, HeaderName, RETRY_AFTER, WWW_AUTH
 use axum::http::{HeaderMap, HeaderValue, Response};
 use sandboxer_api::identity::Identity;
 use sandboxer_model::error::{ErrorCode, UserError};
+use tokio::sync::watch;
 
 use crate::answer::Answer;
 use crate::audit::{self, Object};
@@ -42,6 +43,8 @@ pub(crate) async fn dispatch(
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    // Lives as long as somebody waits for the answer.
+    let (_here, caller) = watch::channel(());
     let path = params
         .iter()
         .flatten()
@@ -54,6 +57,7 @@ pub(crate) async fn dispatch(
         parts,
         json: None,
         stream: Mutex::new(Some(body)),
+        caller,
         object: Object::default(),
     };
     if !route.changes() {

@@ -8,6 +8,7 @@
 //! | `dispatch` | what happens to each request: caller, rights, limits, body, key, work, audit |
 //! | `call`, `query`, `body`, `version`, `answer` | what an operation is given, and what it answers |
 //! | `idempotent`, `driver`, `limit`, `audit`, `metrics`, [`log`] | doing it once, carrying it out, bounding, recording, counting and telling |
+//! | `session`, `files`, `upload`, `follow` | what is streamed: commands, files of workspaces, directories to start from, events |
 //! | [`openapi`], `docs` | the API document and the page that shows it, made from the table |
 
 mod answer;
@@ -18,6 +19,8 @@ mod connection;
 mod dispatch;
 mod docs;
 mod driver;
+mod files;
+mod follow;
 mod idempotent;
 mod limit;
 pub mod listen;
@@ -29,9 +32,11 @@ pub mod route;
 mod router;
 pub mod routes;
 pub mod serve;
+mod session;
 mod socket;
 mod state;
 mod tls;
+mod upload;
 mod version;
 
 pub use state::MetricsAre;

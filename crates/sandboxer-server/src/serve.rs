@@ -12,11 +12,16 @@ use tokio::sync::Notify;
 
 use crate::connection::{self, Door, Forwarded, Guests, Room};
 use crate::driver::Driver;
+use crate::follow::hub::Hub;
 use crate::limit::Limits;
 use crate::listen::{Listen, Protection, refuse_open};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::session::attached;
 use crate::state::{MetricsAre, State};
+use crate::upload::keep::Keep;
+use crate::upload::receive::Receiver;
+use crate::upload::sweep;
 use crate::{docs, openapi, router, routes, socket, tls};
 
 /// How long what is under way may take once the server was told to stop.
@@ -107,6 +112,9 @@ impl Server {
             });
         }
         let table = routes::all();
+        let hub = Hub::new(parts.engine, Arc::clone(&parts.clock), Arc::clone(&parts.changed));
+        let keep = Keep::new(&config.data_dir);
+        let uploads = Receiver::new(keep, Arc::clone(&parts.clock), Arc::clone(&parts.ids));
         let state = Arc::new(State {
             engine: parts.engine,
             clock: parts.clock,
@@ -117,7 +125,9 @@ impl Server {
             stop: parts.stop,
             driver: Driver::new(parts.engine, Arc::clone(&parts.changed)),
             changed: parts.changed,
-            data_dir: config.data_dir,
+            hub,
+            attached: attached::Room::default(),
+            uploads,
             metrics_are: config.metrics,
             document: String::leak(openapi::text(&table)),
             docs: String::leak(docs::page(&table)),
@@ -147,6 +157,10 @@ impl Server {
             let (router, state) = (router.clone(), Arc::clone(&self.state));
             doors.spawn(connection::accept(door, router, state, Arc::clone(&guests)));
         }
+        let mut house = tokio::task::JoinSet::new();
+        let state = Arc::clone(&self.state);
+        house.spawn(async move { state.hub.run(&state.stop).await });
+        house.spawn(sweep::keep_swept(Arc::clone(&self.state)));
         while doors.join_next().await.is_some() {}
         let finished = async {
             self.state.driver.drain().await;

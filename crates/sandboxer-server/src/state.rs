@@ -1,6 +1,5 @@
 //! What all calls of one server share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use sandboxer_engine::{Cancel, Engine};
@@ -8,9 +7,12 @@ use sandboxer_extension::port::{Clock, IdSource};
 use tokio::sync::Notify;
 
 use crate::driver::Driver;
+use crate::follow::hub::Hub;
 use crate::limit::Limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::session::attached::Room;
+use crate::upload::receive::Receiver;
 
 /// The server, as its routes see it.
 pub(crate) struct State {
@@ -26,8 +28,12 @@ pub(crate) struct State {
     /// Told whenever a call changed something.
     pub(crate) changed: Arc<Notify>,
     pub(crate) driver: Driver,
-    /// Where uploads are kept.
-    pub(crate) data_dir: PathBuf,
+    /// Tells who follows events.
+    pub(crate) hub: Hub,
+    /// Those who are attached to commands.
+    pub(crate) attached: Room,
+    /// Takes uploads in, and finds them.
+    pub(crate) uploads: Receiver,
     /// Whether metrics are shown to anybody.
     pub(crate) metrics_are: MetricsAre,
     /// The API document, as it is sent.

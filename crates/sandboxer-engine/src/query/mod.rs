@@ -8,11 +8,13 @@
 //! | `explain` | the seven questions |
 //! | `scope` | the live sandbox a create returns instead of a new one |
 //! | `exec` | run a command inside |
+//! | `files` | files of the workspace, by processes inside |
 //! | `used` | that a sandbox was used |
 //! | `label` | set and remove labels |
 
 mod exec;
 mod explain;
+pub mod files;
 mod label;
 mod look;
 mod scope;

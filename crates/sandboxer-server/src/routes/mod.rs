@@ -2,12 +2,17 @@
 
 mod admin;
 mod catalog;
+mod events;
+mod exec;
+mod files;
 mod hosts;
 mod keys;
+mod logs;
 mod operations;
 mod sandboxes;
 mod server;
 mod sinks;
+mod uploads;
 
 use crate::route::Route;
 
@@ -15,7 +20,12 @@ use crate::route::Route;
 pub fn all() -> Vec<Route> {
     [
         sandboxes::routes(),
+        exec::routes(),
+        files::routes(),
+        logs::routes(),
+        uploads::routes(),
         operations::routes(),
+        events::routes(),
         catalog::routes(),
         hosts::routes(),
         sinks::routes(),

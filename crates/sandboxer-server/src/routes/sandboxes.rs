@@ -319,8 +319,16 @@ async fn request(call: &Call, body: CreateSandbox) -> Result<CreateRequest, User
 }
 
 /// Inputs that name an upload, as the directories they stand for.
-fn uploaded(_call: &Call, _inputs: &mut BTreeMap<String, String>) -> Result<BTreeMap<String, PathBuf>, UserError> {
-    Ok(BTreeMap::new())
+fn uploaded(call: &Call, inputs: &mut BTreeMap<String, String>) -> Result<BTreeMap<String, PathBuf>, UserError> {
+    let mut directories = BTreeMap::new();
+    for (name, id) in inputs
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.strip_prefix("upload:")?)))
+    {
+        directories.insert(name.clone(), call.state.uploads.resolve(&call.viewer(), id)?);
+    }
+    inputs.retain(|name, _| !directories.contains_key(name));
+    Ok(directories)
 }
 
 /// On whose behalf: never more than the key has.

@@ -10,7 +10,9 @@
 mod client;
 mod create;
 mod document;
+mod events;
 mod http;
 mod keys;
 mod matrix;
 mod server;
+mod uploads;

@@ -35,7 +35,7 @@ pub(crate) struct Running {
     pub(crate) world: Arc<World>,
     pub(crate) adm: String,
     stop: Cancel,
-    _dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Running {
@@ -91,7 +91,7 @@ impl Running {
             world,
             adm: String::new(),
             stop,
-            _dir: dir,
+            dir,
         };
         running.adm = running.key("root", Actor::Adm, None, None).await;
         running

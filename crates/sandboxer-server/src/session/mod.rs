@@ -1,0 +1,20 @@
+//! Commands inside, while a client waits for them: their streams on the IO driver of the runtime, and their end when the client
+//! goes away.
+//!
+//! | file | does |
+//! |---|---|
+//! | `streams` | pipes and terminals whose near ends wait for nobody |
+//! | `leash` | a command that ends when nobody wants it any more |
+//! | `gathered` | output that is kept up to a cap |
+//! | `unary` | a command run to its end, with all it printed |
+//! | `request` | what callers may ask to run |
+//! | `attached` | a command over a WebSocket |
+//! | `pulse` | whether the other side of a connection is still there |
+
+pub(crate) mod attached;
+pub(crate) mod gathered;
+pub(crate) mod leash;
+mod pulse;
+pub(crate) mod request;
+pub(crate) mod streams;
+pub(crate) mod unary;
