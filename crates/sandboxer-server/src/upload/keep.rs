@@ -254,3 +254,103 @@ fn made_at(id: &UploadId) -> Timestamp {
     let ms = i64::try_from(id.made_at_ms()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests {
+    use sandboxer_extension::port::SystemClock;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn maker(project: &str, owner: &str) -> Maker {
+        Maker {
+            project: Some(project.to_owned()),
+            owner: owner.to_owned(),
+        }
+    }
+
+    fn id_of(at: Timestamp) -> UploadId {
+        let ms = u128::try_from(at.as_millisecond()).unwrap();
+        UploadId::from_uuid(Uuid::from_u128(ms << 80 | 7))
+    }
+
+    fn later(at: &Moment, minutes: i64) -> Moment {
+        Moment {
+            now: at.now + SignedDuration::from_mins(minutes),
+            boot: at.boot.clone(),
+        }
+    }
+
+    #[test]
+    fn an_upload_stays_its_time_and_longer_where_it_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let keep = Keep::new(dir.path());
+        let at = Moment::of(&SystemClock);
+        let id = id_of(at.now);
+        fs::create_dir(keep.begin(&id).unwrap()).unwrap();
+        let all = Viewer::default();
+        assert!(keep.resolve(&all, id.as_str(), &at).is_err(), "it is not complete");
+        keep.complete(id.clone(), maker("p", "o"), Unpacked::default(), &at)
+            .unwrap();
+        let tree = keep.resolve(&all, id.as_str(), &at).unwrap();
+        assert!(tree.is_dir());
+        assert_eq!(keep.named_by(tree.to_str().unwrap()), Some(id.clone()));
+        assert_eq!(keep.named_by("/elsewhere"), None);
+        assert!(
+            keep.resolve(&all, id.as_str(), &later(&at, 61)).is_err(),
+            "it is past its time"
+        );
+        let rebooted = Moment {
+            boot: "another".to_owned(),
+            ..at.clone()
+        };
+        assert!(
+            keep.resolve(&all, id.as_str(), &rebooted).is_err(),
+            "nobody waited for the disk"
+        );
+        let sweep = |used: bool, minutes| keep.remove_unused(&|_| used, later(&at, minutes).now);
+        assert_eq!(sweep(false, 74), [] as [&str; 0]);
+        assert_eq!(sweep(true, 10_000), [] as [&str; 0]);
+        assert_eq!(sweep(false, 76), [id.as_str()]);
+        assert!(keep.is_empty());
+    }
+
+    #[test]
+    fn what_a_dead_server_began_is_removed_and_what_is_being_made_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let keep = Keep::new(dir.path());
+        let at = Moment::of(&SystemClock);
+        keep.begin(&id_of(at.now)).unwrap();
+        fs::create_dir(dir.path().join("uploads/not-ours")).unwrap();
+        let sweep = |minutes| keep.remove_unused(&|_| true, later(&at, minutes).now);
+        assert_eq!(sweep(30).len(), 0);
+        assert_eq!(sweep(76).len(), 1);
+        assert!(dir.path().join("uploads/not-ours").exists());
+    }
+
+    #[test]
+    fn only_those_see_it_whose_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let keep = Keep::new(dir.path());
+        let at = Moment::of(&SystemClock);
+        let id = id_of(at.now);
+        keep.begin(&id).unwrap();
+        keep.complete(id.clone(), maker("p", "o"), Unpacked::default(), &at)
+            .unwrap();
+        for (project, owner, sees) in [
+            (None, None, true),
+            (Some("p"), None, true),
+            (Some("p"), Some("o"), true),
+            (Some("p"), Some("x"), false),
+            (Some("q"), Some("o"), false),
+            (Some("q"), None, false),
+        ] {
+            let viewer = Viewer {
+                project: project.map(str::to_owned),
+                owner: owner.map(str::to_owned),
+            };
+            let found = keep.resolve(&viewer, id.as_str(), &at).is_ok();
+            assert_eq!(found, sees, "{project:?} {owner:?}");
+        }
+    }
+}

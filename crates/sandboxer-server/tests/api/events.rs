@@ -130,14 +130,24 @@ async fn two_who_follow_see_every_event_once_and_in_order_also_when_one_keeps_le
     };
     let steadily = async {
         let mut seen = Vec::new();
-        while seen.iter().filter(|(_, event): &&(u64, Value)| event["kind"] == "state.destroyed").count() < 12 {
+        while seen
+            .iter()
+            .filter(|(_, event): &&(u64, Value)| event["kind"] == "state.destroyed")
+            .count()
+            < 12
+        {
             seen.push(steady.next().await.unwrap());
         }
         seen
     };
     let restlessly = async {
         let mut seen: Vec<(u64, Value)> = Vec::new();
-        while seen.iter().filter(|(_, event)| event["kind"] == "state.destroyed").count() < 12 {
+        while seen
+            .iter()
+            .filter(|(_, event)| event["kind"] == "state.destroyed")
+            .count()
+            < 12
+        {
             seen.push(restless.next().await.unwrap());
             if seen.len() % 3 == 0 {
                 let behind = seen.last().map(|(position, _)| *position);
@@ -171,11 +181,11 @@ async fn a_key_that_is_revoked_loses_its_streams_and_a_server_that_stops_ends_th
     assert_eq!(revoked.next().await, None);
     let took = began.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(Follower::connect(&server, &atm, None).await.err(), Some(401));
     session(&server, &server.adm.clone(), 1).await;
     assert!(other.next().await.is_some());
     server.stop();
     while other.next().await.is_some() {}
-    assert_eq!(Follower::connect(&server, &atm, None).await.err(), Some(401));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,7 +28,9 @@ async fn upload(server: &Running, key: &str, archive: &[u8]) -> Reply {
 
 fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir.join("uploads")).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn with(upload: &str, run: &str) -> Value {
@@ -44,23 +46,38 @@ async fn an_upload_is_of_who_made_it_and_for_others_it_is_not_there() {
     let atm = server.key("auto", Actor::Atm, Some("alpha"), None).await;
     let foreign = server.key("one", Actor::Agt, Some("beta"), None).await;
     let foreign_atm = server.key("auto", Actor::Atm, Some("beta"), None).await;
-    let made = upload(&server, &one, &archive(&[("a", "1"), ("d/b", "22")])).await.expect(201).json();
+    let made = upload(&server, &one, &archive(&[("a", "1"), ("d/b", "22")]))
+        .await
+        .expect(201)
+        .json();
     assert_eq!((&made["entries"], &made["bytes"]), (&json!(2), &json!(3)));
     let id = made["upload_id"].as_str().unwrap();
     assert!(id.starts_with("upl-") && id.len() == 30, "{id}");
     for (run, key) in [&one, &atm, &server.adm].into_iter().enumerate() {
-        let made = server.post(key, "/v1/sandboxes?wait=ready", &with(id, &run.to_string())).await;
+        let made = server
+            .post(key, "/v1/sandboxes?wait=ready", &with(id, &run.to_string()))
+            .await;
         assert_eq!(made.status, 201, "{}", made.text());
         let directory = made.json()["inputs"]["repo"].as_str().unwrap().to_owned();
         assert_eq!(std::fs::read(Path::new(&directory).join("d/b")).unwrap(), b"22");
     }
     let unknown = "upl-00000000000000000000000000";
-    let nothing = server.post(&two, "/v1/sandboxes", &with(unknown, "x")).await.expect(404);
+    let nothing = server
+        .post(&two, "/v1/sandboxes", &with(unknown, "x"))
+        .await
+        .expect(404);
     for key in [&two, &foreign, &foreign_atm] {
         let hidden = server.post(key, "/v1/sandboxes", &with(id, "x")).await.expect(404);
         assert_eq!((hidden.code(), &hidden.bytes), ("not_found".to_owned(), &nothing.bytes));
     }
-    for bad in ["", "x", "../../etc", "upl-", "upl-0000000000000000000000000/", &format!("{id}/../{id}")] {
+    for bad in [
+        "",
+        "x",
+        "../../etc",
+        "upl-",
+        "upl-0000000000000000000000000/",
+        &format!("{id}/../{id}"),
+    ] {
         let reply = server.post(&one, "/v1/sandboxes", &with(bad, "x")).await;
         assert_eq!(reply.status, 404, "{bad}: {}", reply.text());
     }
@@ -76,7 +93,12 @@ async fn what_is_refused_or_breaks_off_leaves_nothing() {
     header.set_cksum();
     up[..512].copy_from_slice(header.as_bytes());
     let good = archive(&[("a", "1")]);
-    for (bad, status) in [(up.as_slice(), 422), (b"no archive", 422), (&good[..600], 422), (b"", 422)] {
+    for (bad, status) in [
+        (up.as_slice(), 422),
+        (b"no archive", 422),
+        (&good[..600], 422),
+        (b"", 422),
+    ] {
         let reply = upload(&server, &server.adm, bad).await.expect(status);
         assert!(reply.text().contains("the archive is not taken"), "{}", reply.text());
     }
