@@ -3,11 +3,11 @@
 use rusqlite::Row;
 use sandboxer_model::lifecycle::State;
 
-use crate::commit;
 use crate::damage::{self, Damage, Table};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::read::{OPERATION, SANDBOX};
+use crate::write;
 
 impl Store {
     /// Every damaged row. Reads the whole file: for somebody who looks for what is wrong.
@@ -36,7 +36,7 @@ impl Store {
         scan(&damage::SANDBOXES, &sql, &|row| {
             let record = self.read_sandbox(row)?;
             let is_number = matches!(self.text(row, "kind")?.as_str(), "integer" | "null");
-            if !is_number || self.column::<Option<i64>>(row, "deadline")? != commit::deadline(&record) {
+            if !is_number || self.column::<Option<i64>>(row, "deadline")? != write::deadline(&record) {
                 return Err(self.corrupt("its deadline is not that of its record, so nobody ends it in time"));
             }
             Ok(())

@@ -11,7 +11,8 @@ use rusqlite::{Transaction, TransactionBehavior};
 use crate::commit::Durability;
 use crate::error::StoreError;
 use crate::lane::Lane;
-use crate::open::{Connection, Store, classify};
+use crate::open::{Connection, Store};
+use crate::sqlite_error::classify;
 use crate::ticket::{Pending, Ticket};
 
 /// Commits in one group at most.
@@ -160,7 +161,7 @@ fn write_all(lane: &Lane, path: &str, waiting: &Receiver<Box<dyn Work>>) {
         let written = write_group(&mut connection, path, &mut group);
         drop(connection);
         for one in group {
-            one.end(written.as_ref().map(|()| ()));
+            one.end(written.as_ref().copied());
         }
     }
 }

@@ -4,11 +4,12 @@ use rusqlite::{Row, Transaction, params};
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::registry::{Capacity, Host, HostState, HostStatus, Reservation, Share};
 
-use crate::commit::{Durability, signed};
+use crate::commit::Durability;
 use crate::damage;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::record::SandboxRecord;
+use crate::write::signed;
 
 const HOSTS: &str = "SELECT host.record, host.state, COUNT(reservation.sandbox_id), \
                      CAST(COALESCE(SUM(reservation.slots), 0) AS INTEGER), \

@@ -2,10 +2,12 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `open` | making, checking and opening the database |
+//! | `open` | the store, alone or to be shared |
+//! | `file` | making and checking the file, leading older tables up |
 //! | `schema` | its tables |
 //! | `record` | what is stored |
 //! | `commit` | the one way to change it: one transaction, fenced |
+//! | `write` | the rows it writes |
 //! | `due` | what waits for a process to take it up |
 //! | `read` | the ways to ask it |
 //! | `host` | registered hosts, and what sandboxes hold of them |
@@ -26,7 +28,7 @@
 //! | `lane`, `readers` | the connection that writes and who has it next; those that read |
 //! | `group`, `ticket` | many commits, one sync to disk; what their callers wait with |
 //! | `fault` | where tests make writes fail |
-//! | `error` | what can go wrong |
+//! | `error`, `sqlite_error` | what can go wrong, and what SQLite says of it |
 
 mod api_key;
 mod audit;
@@ -37,6 +39,7 @@ mod due;
 mod error;
 mod examine;
 mod fault;
+mod file;
 mod follow;
 mod group;
 mod host;
@@ -53,8 +56,10 @@ mod record;
 mod request;
 mod schema;
 mod sink;
+mod sqlite_error;
 mod ticket;
 mod transact;
+mod write;
 
 pub use api_key::Replaced;
 pub use audit::AuditEntry;

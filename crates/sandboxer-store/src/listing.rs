@@ -95,18 +95,14 @@ impl Store {
         };
         let way = self.shortest(&asked)?;
         let (sql, values) = asked.question(&way, filter.limit);
-        let mut read = 0;
-        let records = {
-            let rows = self.rows(&sql, params_from_iter(values), |row| {
-                self.unless_damaged(&damage::SANDBOXES, row, self.read_sandbox(row))
-            })?;
-            read += rows.len();
-            let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-            rows.into_iter().take(most).flatten().collect()
-        };
+        let rows = self.rows(&sql, params_from_iter(values), |row| {
+            self.unless_damaged(&damage::SANDBOXES, row, self.read_sandbox(row))
+        })?;
+        // One more was asked for than is shown.
+        let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         Ok(Page {
-            records,
-            more: read > usize::try_from(filter.limit).unwrap_or(usize::MAX),
+            more: rows.len() > most,
+            records: rows.into_iter().take(most).flatten().collect(),
         })
     }
 
@@ -133,11 +129,43 @@ impl Store {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Way {
     Label(String, String),
-    Run,
-    Project,
-    Profile,
-    Actor,
+    Run(String),
+    Profile(String),
+    Actor(Actor),
+    Project(String),
     State,
+}
+
+impl Way {
+    /// The table, its index, and the condition that is searched by.
+    fn start(&self, sql: &mut Sql) -> String {
+        match self {
+            Way::Label(key, value) => {
+                let (key, value) = (sql.text(key), sql.text(value));
+                format!("label INDEXED BY label_value WHERE key = {key} AND value = {value}")
+            }
+            Way::Run(run) => format!("listing INDEXED BY listing_run WHERE run_id = {}", sql.text(run)),
+            Way::Profile(profile) => {
+                format!(
+                    "listing INDEXED BY listing_profile WHERE profile_id = {}",
+                    sql.text(profile)
+                )
+            }
+            Way::Actor(actor) => {
+                format!(
+                    "listing INDEXED BY listing_actor WHERE actor = {}",
+                    sql.text(actor.name())
+                )
+            }
+            Way::Project(project) => {
+                format!(
+                    "listing INDEXED BY listing_project WHERE project = {}",
+                    sql.text(project)
+                )
+            }
+            Way::State => "listing INDEXED BY listing_state WHERE 1 = 1".to_owned(),
+        }
+    }
 }
 
 /// A filter and a viewer as one question.
@@ -209,18 +237,18 @@ impl Asked {
             .iter()
             .map(|(key, value)| Way::Label(key.clone(), value.clone()))
             .collect();
-        ways.extend(self.run_id.is_some().then_some(Way::Run));
-        ways.extend(self.project.is_some().then_some(Way::Project));
-        ways.extend(self.profile.is_some().then_some(Way::Profile));
-        ways.extend(self.actor.is_some().then_some(Way::Actor));
-        // The others are in order of state too.
-        if ways.is_empty() {
-            ways.push(Way::State);
-        }
+        ways.extend(self.run_id.clone().map(Way::Run));
+        ways.extend(self.profile.clone().map(Way::Profile));
+        ways.extend(self.actor.map(Way::Actor));
+        // In order of state too, so that what is over costs nothing where it is not asked for.
+        ways.push(match &self.project {
+            Some(project) => Way::Project(project.clone()),
+            None => Way::State,
+        });
         ways
     }
 
-    /// The question for a page: the ids that are on it in order, from one search for each state, then their records.
+    /// The question for a page: the ids that are on it in order, from searches that are, then their records.
     fn question(&self, way: &Way, limit: u32) -> (String, Vec<Value>) {
         let mut sql = Sql::default();
         let arms = self.arms(way, &mut sql);
@@ -236,120 +264,99 @@ impl Asked {
     /// How many sandboxes there are on a way, up to a bound.
     fn count(&self, way: &Way) -> (String, Vec<Value>) {
         let mut sql = Sql::default();
-        let start = match way {
-            Way::Label(key, value) => {
-                let (key, value) = (sql.text(key), sql.text(value));
-                format!("SELECT 1 FROM label WHERE key = {key} AND value = {value}")
-            }
-            way => {
-                let (index, columns) = self.columns(way);
-                let conditions: Vec<_> = columns
-                    .into_iter()
-                    .map(|(column, value)| format!("{column} = {}", sql.text(value)))
-                    .collect();
-                let states: Vec<_> = self.states.iter().map(|state| sql.text(state.name())).collect();
-                format!(
-                    "SELECT 1 FROM listing INDEXED BY {index} WHERE {} AND state IN ({})",
-                    conditions.join(" AND "),
-                    states.join(", ")
-                )
-            }
+        let (from, states) = match way {
+            Way::Project(_) | Way::State => (way.start(&mut sql), format!(" AND {}", self.in_states(&mut sql))),
+            Way::Label(..) | Way::Run(_) | Way::Profile(_) | Way::Actor(_) => (way.start(&mut sql), String::new()),
         };
-        let text = format!("SELECT COUNT(*) AS n FROM ({start} LIMIT {COUNTED})");
+        let text = format!("SELECT COUNT(*) AS n FROM (SELECT 1 FROM {from}{states} LIMIT {COUNTED})");
         (text, sql.values)
     }
 
-    /// An index of `listing` and the values of its columns before `state`.
-    fn columns(&self, way: &Way) -> (&'static str, Vec<(&'static str, &str)>) {
-        match way {
-            Way::Run => (
-                "listing_run",
-                vec![("run_id", self.run_id.as_deref().unwrap_or_default())],
-            ),
-            Way::Project => (
-                "listing_project",
-                vec![("project", self.project.as_deref().unwrap_or_default())],
-            ),
-            Way::Profile => (
-                "listing_profile",
-                vec![("profile_id", self.profile.as_deref().unwrap_or_default())],
-            ),
-            Way::Actor => ("listing_actor", vec![("actor", self.actor.map_or("", Actor::name))]),
-            Way::State | Way::Label(..) => ("listing_state", Vec::new()),
-        }
+    fn in_states(&self, sql: &mut Sql) -> String {
+        let states: Vec<_> = self.states.iter().map(|state| sql.text(state.name())).collect();
+        format!("state IN ({})", states.join(", "))
     }
 
-    /// The searches that lead to ids, each in order.
+    fn within(&self, id: &str, sql: &mut Sql) -> String {
+        format!("{id} >= {} AND {id} < {}", sql.text(&self.from), sql.text(&self.to))
+    }
+
+    /// The searches that lead to ids, each in order of id.
     fn arms(&self, way: &Way, sql: &mut Sql) -> Vec<String> {
-        if let Way::Label(key, value) = way {
-            let (key, value) = (sql.text(key), sql.text(value));
-            let states: Vec<_> = self.states.iter().map(|state| sql.text(state.name())).collect();
-            let rest = self.rest(Some(way), "", sql);
-            // The order of the two is meant: labels first.
-            return vec![format!(
-                "SELECT label.sandbox_id AS id FROM label CROSS JOIN listing ON listing.id = label.sandbox_id \
-                 WHERE label.key = {key} AND label.value = {value} AND label.sandbox_id >= {from} \
-                 AND label.sandbox_id < {to} AND listing.state IN ({states}){rest}",
-                from = sql.text(&self.from),
-                to = sql.text(&self.to),
-                states = states.join(", "),
-            )];
-        }
-        let mut arms = Vec::new();
-        for state in &self.states {
-            if let (Way::Project, Some(project), Some(owner)) = (way, &self.project, &self.owner) {
-                let (project, owner) = (sql.text(project), sql.text(owner));
-                let own = format!("project = {project} AND owner = {owner}");
-                arms.push(self.arm("listing_owner", &own, *state, None, sql));
-                let shared = format!("project = {project} AND scope = 'shared' AND owner IS NOT {owner}");
-                arms.push(self.arm("listing_shared", &shared, *state, None, sql));
-                continue;
+        match (way, &self.owner) {
+            (Way::Label(key, value), _) => {
+                let (key, value) = (sql.text(key), sql.text(value));
+                // The order of the two is meant: labels first.
+                vec![format!(
+                    "SELECT label.sandbox_id AS id FROM label CROSS JOIN listing ON listing.id = label.sandbox_id \
+                     WHERE label.key = {key} AND label.value = {value} AND {} AND listing.{}{}",
+                    self.within("label.sandbox_id", sql),
+                    self.in_states(sql),
+                    self.rest(way, sql),
+                )]
             }
-            let (index, columns) = self.columns(way);
-            let conditions: Vec<_> = columns
-                .into_iter()
-                .map(|(column, value)| format!("{column} = {}", sql.text(value)))
-                .collect();
-            arms.push(self.arm(index, &conditions.join(" AND "), *state, Some(way), sql));
+            (Way::Run(_) | Way::Profile(_) | Way::Actor(_), _) => vec![format!(
+                "SELECT id FROM {} AND {} AND {}{}",
+                way.start(sql),
+                self.within("id", sql),
+                self.in_states(sql),
+                self.rest(way, sql),
+            )],
+            (Way::Project(project), Some(owner)) => {
+                let mut arms = Vec::new();
+                for state in &self.states {
+                    let (project, owner) = (sql.text(project), sql.text(owner));
+                    let own = format!("listing INDEXED BY listing_owner WHERE project = {project} AND owner = {owner}");
+                    let shared = format!(
+                        "listing INDEXED BY listing_shared WHERE project = {project} AND scope = 'shared' \
+                         AND owner IS NOT {owner}"
+                    );
+                    arms.extend([own, shared].map(|start| self.arm(&start, *state, way, sql)));
+                }
+                arms
+            }
+            (Way::Project(_) | Way::State, _) => {
+                let states = self.states.iter();
+                states
+                    .map(|state| {
+                        let start = way.start(sql);
+                        self.arm(&start, *state, way, sql)
+                    })
+                    .collect()
+            }
         }
-        arms
     }
 
-    /// One search: what the index gives, and what else is asked for.
-    fn arm(&self, index: &str, conditions: &str, state: State, way: Option<&Way>, sql: &mut Sql) -> String {
-        let and = if conditions.is_empty() { "" } else { " AND " };
-        let rest = self.rest(way, conditions, sql);
+    /// One search of those that are in order within a state.
+    fn arm(&self, start: &str, state: State, way: &Way, sql: &mut Sql) -> String {
+        let state = sql.text(state.name());
         format!(
-            "SELECT id FROM listing INDEXED BY {index} WHERE {conditions}{and}state = {state} AND id >= {from} \
-             AND id < {to}{rest}",
-            state = sql.text(state.name()),
-            from = sql.text(&self.from),
-            to = sql.text(&self.to),
+            "SELECT id FROM {start} AND state = {state} AND {}{}",
+            self.within("id", sql),
+            self.rest(way, sql)
         )
     }
 
-    /// What is asked for beside what a way says itself. `None`: the way is that of a project and its owner.
-    fn rest(&self, way: Option<&Way>, _said: &str, sql: &mut Sql) -> String {
+    /// What is asked for beside what a way says itself.
+    fn rest(&self, way: &Way, sql: &mut Sql) -> String {
         let mut rest = String::new();
-        if let Some(way) = way {
-            if let (Some(project), true) = (&self.project, *way != Way::Project) {
-                rest += &format!(" AND project = {}", sql.text(project));
-            }
+        if let (Some(project), false) = (&self.project, matches!(way, Way::Project(_))) {
+            rest += &format!(" AND project = {}", sql.text(project));
             if let Some(owner) = &self.owner {
                 rest += &format!(" AND (owner = {} OR scope = 'shared')", sql.text(owner));
             }
         }
-        if let (Some(profile), true) = (&self.profile, way != Some(&Way::Profile)) {
+        if let (Some(profile), false) = (&self.profile, matches!(way, Way::Profile(_))) {
             rest += &format!(" AND profile_id = {}", sql.text(profile));
         }
-        if let (Some(actor), true) = (self.actor, way != Some(&Way::Actor)) {
+        if let (Some(actor), false) = (self.actor, matches!(way, Way::Actor(_))) {
             rest += &format!(" AND actor = {}", sql.text(actor.name()));
         }
-        if let (Some(run), true) = (&self.run_id, way != Some(&Way::Run)) {
+        if let (Some(run), false) = (&self.run_id, matches!(way, Way::Run(_))) {
             rest += &format!(" AND run_id = {}", sql.text(run));
         }
         for (key, value) in &self.labels {
-            if matches!(way, Some(Way::Label(by, _)) if by == key) {
+            if matches!(way, Way::Label(by, _) if by == key) {
                 continue;
             }
             let (key, value) = (sql.text(key), sql.text(value));
@@ -432,11 +439,7 @@ mod tests {
             for viewer in &viewers {
                 let asked = Asked::of(&filter, viewer).unwrap();
                 for way in asked.ways() {
-                    let mut questions = vec![asked.question(&way, 100)];
-                    if way != Way::State {
-                        questions.push(asked.count(&way));
-                    }
-                    for (sql, values) in questions {
+                    for (sql, values) in [asked.question(&way, 100), asked.count(&way)] {
                         asked_for += 1;
                         let plan = store
                             .rows(&format!("EXPLAIN QUERY PLAN {sql}"), params_from_iter(values), |row| {

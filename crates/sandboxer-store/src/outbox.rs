@@ -8,11 +8,12 @@ use rusqlite::{Row, Transaction, params};
 use sandboxer_model::event::Event;
 use sandboxer_model::id::SandboxId;
 
-use crate::commit::{Durability, signed};
+use crate::commit::Durability;
 use crate::damage;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::sink::{FAR, is_there, micros, no_such_sink};
+use crate::write::signed;
 
 /// For how long whoever sends is believed to be at it, when nobody can say whether it lives.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);

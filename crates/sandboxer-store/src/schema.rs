@@ -134,11 +134,10 @@ CREATE TABLE label (
 CREATE TABLE placed (position INTEGER PRIMARY KEY, sandbox_id TEXT NOT NULL, seq BIGINT NOT NULL);
 CREATE TRIGGER sandbox_listed AFTER INSERT ON sandbox BEGIN
     INSERT INTO listing (id, state, profile_id, project, actor, owner, run_id, scope)
-    SELECT NEW.id, NEW.state, NEW.profile_id, NEW.project, whole ->> '$.sandbox.consumer.actor',
-        whole ->> '$.facts.owner', whole ->> '$.sandbox.consumer.run_id', whole ->> '$.sandbox.scope'
-    FROM (SELECT CASE WHEN json_valid(NEW.record) THEN NEW.record END AS whole);
+    VALUES (NEW.id, NEW.state, NEW.profile_id, NEW.project, NEW.record ->> '$.sandbox.consumer.actor',
+        NEW.record ->> '$.facts.owner', NEW.record ->> '$.sandbox.consumer.run_id', NEW.record ->> '$.sandbox.scope');
     INSERT INTO label (sandbox_id, key, value) SELECT NEW.id, each.key, each.value
-    FROM json_each(CASE WHEN json_valid(NEW.record) THEN NEW.record END, '$.sandbox.labels') AS each WHERE each.type = 'text';
+    FROM json_each(NEW.record, '$.sandbox.labels') AS each WHERE each.type = 'text';
 END;
 CREATE TRIGGER sandbox_moved AFTER UPDATE OF state ON sandbox WHEN OLD.state IS NOT NEW.state BEGIN
     UPDATE listing SET state = NEW.state WHERE id = NEW.id;
@@ -163,12 +162,12 @@ INSERT INTO label (sandbox_id, key, value) SELECT sandbox.id, each.key, each.val
 INSERT INTO placed (sandbox_id, seq) SELECT sandbox_id, seq FROM event
     ORDER BY MAX(at) OVER (PARTITION BY sandbox_id ORDER BY seq), sandbox_id, seq;
 CREATE INDEX listing_state ON listing (state);
-CREATE INDEX listing_profile ON listing (profile_id, state);
+CREATE INDEX listing_profile ON listing (profile_id);
 CREATE INDEX listing_project ON listing (project, state) WHERE project IS NOT NULL;
 CREATE INDEX listing_owner ON listing (project, owner, state) WHERE owner IS NOT NULL;
 CREATE INDEX listing_shared ON listing (project, state) WHERE scope = 'shared';
-CREATE INDEX listing_actor ON listing (actor, state);
-CREATE INDEX listing_run ON listing (run_id, state) WHERE run_id IS NOT NULL;
+CREATE INDEX listing_actor ON listing (actor);
+CREATE INDEX listing_run ON listing (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX label_value ON label (key, value);
 CREATE TABLE api_key (
     id TEXT PRIMARY KEY, hash TEXT NOT NULL, last_used_at BIGINT, record TEXT NOT NULL
