@@ -97,11 +97,11 @@ def test_the_connection_is_closed_with_the_iterator(faces: Faces) -> None:
     assert pieces.is_closed
 
 
-TEXT = "\ufeff: comment\r\nid: 1\r\nevent: a\rdata: é\ndata:  two\n\ndata\n\n: x\n\nid: 2\ndata: b\r\n\r\nid\ndata: c\n\ndata: unfinished\n".encode()
+TEXT = "\ufeff: comment\r\nid: 1\r\nevent: a\rdata: é\ndata:  two\n\ndata\n\n: x\n\nid: 2\ndata: b\r\ndata: d\r\n\r\nid\ndata: c\n\ndata: unfinished\n".encode()
 MESSAGES = [
     Message("1", "a", "é\n two"),
     Message("1", "message", ""),
-    Message("2", "message", "b"),
+    Message("2", "message", "b\nd"),
     Message("", "message", "c"),
 ]
 

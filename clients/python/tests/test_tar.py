@@ -137,6 +137,26 @@ def test_a_directory_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None
     assert members(data)["b"].issym() and b"nobody" not in data
 
 
+def test_a_directory_that_becomes_a_link_at_the_last_moment_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("nobody is to read this")
+    root = tmp_path / "root"
+    (root / "b").mkdir(parents=True)
+    pieces = body(root).open()
+    usual = os.open
+
+    def late(path: str, flags: int, *others: int, dir_fd: int | None = None) -> int:
+        if path == "b":
+            (root / "b").rmdir()
+            (root / "b").symlink_to(outside)
+        return usual(path, flags, *others, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", late)
+    with pytest.raises(InvalidInput, match="root/b cannot be packed"):
+        b"".join(pieces)
+
+
 def test_the_same_tree_makes_the_same_bytes_for_everybody(tmp_path: Path) -> None:
     for name in ("b", "a", "c"):
         (tmp_path / name).write_text(name)
