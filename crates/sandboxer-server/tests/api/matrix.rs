@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sandboxer_api::identity::Grant;
+use sandboxer_api::identity::{Grant, SetProject};
 use sandboxer_model::sandbox::Actor;
 use sandboxer_server::{openapi, routes};
 use serde_json::{Value, json};
@@ -192,18 +192,14 @@ impl Matrix {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_asks_who_calls_and_shows_nobody_what_is_not_theirs() {
     let server = Running::start().await;
-    server
-        .engine
-        .set_project(
-            "alpha",
-            &sandboxer_api::identity::SetProject {
-                max_live: Some(100_000),
-                creates_per_second: Some(100_000),
-                burst: Some(100_000),
-            },
-        )
-        .await
-        .unwrap();
+    for project in ["alpha", "beta"] {
+        let plenty = SetProject {
+            max_live: Some(100_000),
+            creates_per_second: Some(100_000),
+            burst: Some(100_000),
+        };
+        server.engine.set_project(project, &plenty).await.unwrap();
+    }
     let (alpha, beta) = (Some("alpha"), Some("beta"));
     let agt = server.key("one", Actor::Agt, alpha, None).await;
     let other = server.key("two", Actor::Agt, alpha, None).await;
