@@ -1,5 +1,5 @@
 //! Keys, projects, the audit log and answered requests.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod support;
 

@@ -86,7 +86,7 @@ async fn every_combination_of_filters_is_what_looking_at_all_would_say() {
     let store = memory().await;
     let mut all = Vec::new();
     for at in 0..48u32 {
-        let pick = |of: u32| at / of % 2 == 0;
+        let pick = |of: u32| (at / of).is_multiple_of(2);
         let mut record = store_it(&store, |record| {
             let sandbox = &mut record.sandbox;
             sandbox.profile_id = if pick(1) { "profile.a" } else { "profile.b" }.to_owned();

@@ -1,6 +1,6 @@
 //! A store that many share: what they write goes to disk together, each hears what came of their own, and nobody waits for
 //! a sync to read.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod support;
 

@@ -223,6 +223,11 @@ impl Extension for FakeExtension {
         &self.manifest
     }
 
+    /// Where its input `machine` says, if it has one.
+    fn host_of(&self, _: &Profile, inputs: &BTreeMap<String, String>) -> Option<String> {
+        inputs.get("machine").cloned()
+    }
+
     async fn validate(&self, request: &ProvisionRequest) -> Result<Validation, ExtensionError> {
         for fault in self.world.faults(self.id(), CallName::Validate) {
             if let Fault::FailBefore(kind, retry) | Fault::LostReply(kind, retry) = fault {

@@ -26,8 +26,6 @@ pub(crate) struct Wanted<'a> {
     default_host: Option<&'a str>,
     /// How far the caller is trusted.
     caller: Caller,
-    /// Inputs that the caller gave.
-    given: &'a BTreeMap<String, String>,
 }
 
 impl<'a> Wanted<'a> {
@@ -36,7 +34,6 @@ impl<'a> Wanted<'a> {
             host: req.host.as_deref(),
             default_host: req.default_host.as_deref(),
             caller: req.caller,
-            given: &req.inputs,
         }
     }
 }

@@ -80,7 +80,7 @@ impl Engine {
                     None => Place::nowhere(Ok(())),
                     Some(host) => {
                         let outcome = self
-                            .check_said(extension.as_ref(), &host, profile, inputs, wanted)
+                            .check_said(extension.as_ref(), &host, profile, wanted.caller)
                             .await?;
                         Place::unregistered(&host, "where the inputs say", outcome)
                     }
@@ -129,14 +129,14 @@ impl Engine {
         extension: &dyn Extension,
         host: &str,
         profile: &Profile,
-        inputs: &BTreeMap<String, String>,
-        wanted: Wanted<'_>,
+        caller: Caller,
     ) -> Result<Result<(), UserError>, UserError> {
-        if wanted.caller == Caller::Operator {
+        if caller == Caller::Operator {
             return Ok(Ok(()));
         }
-        let own = inputs.iter().filter(|(name, _)| !wanted.given.contains_key(*name));
-        let own = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let own = profile.inputs.iter();
+        let own = own.filter_map(|(name, spec)| Some((name.clone(), spec.default.clone()?)));
+        let own: BTreeMap<_, _> = own.collect();
         if extension.host_of(profile, &own).as_deref() == Some(host) {
             return Ok(Ok(()));
         }

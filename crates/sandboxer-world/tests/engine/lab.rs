@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sandboxer_engine::api::{CreateRequest, ExecCommand, Extend, IfAbandoned, Recovered, Silent};
-use sandboxer_engine::catalog::Catalog;
+use sandboxer_engine::catalog::{Catalog, Layers};
 use sandboxer_engine::faults::{Fault, Faults, Moment, Point};
 use sandboxer_engine::{Cancel, Engine, Ports, Settings};
 use sandboxer_extension::async_trait;
@@ -87,6 +87,13 @@ pub(crate) struct Read {
     pub(crate) events: Vec<Event>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) reservations: Vec<(SandboxId, Reservation)>,
+}
+
+/// How a control plane reaches the store.
+#[derive(Clone, Copy)]
+enum Kind {
+    Alone,
+    Shared,
 }
 
 impl Lab {
@@ -193,12 +200,19 @@ impl Lab {
 
     /// A control plane starts, with faults.
     pub(crate) async fn start_with(&self, faults: Option<Arc<dyn Faults>>) -> Process {
-        self.start_as(self.clock.clone(), self.ids.clone(), faults, None).await
+        self.start_as(self.clock.clone(), self.ids.clone(), faults, None, Kind::Alone)
+            .await
     }
 
     /// A control plane starts, some of whose writes fail.
     pub(crate) async fn start_writing(&self, writes: Arc<dyn WriteFaults>) -> Process {
-        self.start_as(self.clock.clone(), self.ids.clone(), None, Some(writes))
+        self.start_as(self.clock.clone(), self.ids.clone(), None, Some(writes), Kind::Alone)
+            .await
+    }
+
+    /// A control plane starts that does many things at once.
+    pub(crate) async fn start_server(&self) -> Process {
+        self.start_as(self.clock.clone(), self.ids.clone(), None, None, Kind::Shared)
             .await
     }
 
@@ -212,7 +226,7 @@ impl Lab {
             ids: self.ids.clone(),
             fuse: fuse.clone(),
         });
-        self.start_as(clock, ids, Some(fuse.clone()), None).await
+        self.start_as(clock, ids, Some(fuse.clone()), None, Kind::Alone).await
     }
 
     async fn start_as(
@@ -221,19 +235,27 @@ impl Lab {
         ids: Arc<dyn IdSource>,
         faults: Option<Arc<dyn Faults>>,
         writes: Option<Arc<dyn WriteFaults>>,
+        kind: Kind,
     ) -> Process {
         self.processes.set(self.processes.get() + 1);
         let owners = self.first.another(&format!("process-{}", self.processes.get()));
         assert!(!owners.me().is_empty());
-        let store = Store::open(&self.dir.path().join("data"), clock.clone(), ids.clone())
-            .await
-            .unwrap();
+        let data_dir = self.dir.path().join("data");
+        let store = match kind {
+            Kind::Alone => Store::open(&data_dir, clock.clone(), ids.clone()).await,
+            Kind::Shared => Store::open_shared(&data_dir, clock.clone(), ids.clone()).await,
+        }
+        .unwrap();
         for host in &self.hosts {
             match store.add_host(host).await {
                 Ok(()) | Err(StoreError::HostTaken(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
+        let layers = Layers {
+            user: Some(self.dir.path().to_owned()),
+            ..Layers::default()
+        };
         let ports = Ports {
             clock,
             ids,
@@ -245,7 +267,7 @@ impl Lab {
             extensions: self.registry.clone(),
             outbound: None,
         };
-        let mut engine = Engine::new(ports, Catalog::default(), Settings::default());
+        let mut engine = Engine::new(ports, Catalog::new(layers), Settings::default());
         if let Some(faults) = faults {
             engine = engine.with_faults(faults);
         }

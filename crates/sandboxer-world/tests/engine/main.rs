@@ -13,5 +13,8 @@ mod owners;
 mod races;
 mod reconcile;
 mod repeat;
+mod scopes;
+mod tenants;
+mod viewers;
 mod witness;
 mod writes;
