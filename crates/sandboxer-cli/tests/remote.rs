@@ -1,6 +1,7 @@
 //! Verbs against a server print what they print on the server's machine, and end with the same code.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
     reason = "a test fails by it, and starts the real program"
@@ -18,28 +19,36 @@ struct Server<'a> {
     world: &'a World,
     child: Child,
     address: String,
+    /// Every address it listens at.
+    listens: Vec<String>,
     key: String,
 }
 
 impl Server<'_> {
     fn start(world: &World) -> Server<'_> {
+        Server::start_with(world, &[])
+    }
+
+    fn start_with<'a>(world: &'a World, more: &[&str]) -> Server<'a> {
         let key = world
             .run(&["keys", "create", "test", "--role", "adm", "--output", "json"])
             .json();
         let mut child = world
-            .command(&["serve", "--output", "json"])
+            .command(&[&["serve", "--output", "json"], more].concat())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let serving = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(r#""what":"serving""#)));
-        assert!(serving.is_some(), "it does not serve");
+        let serving = lines.find_map(|line| line.ok().filter(|line| line.contains(r#""what":"serving""#)));
+        let serving: serde_json::Value = serde_json::from_str(&serving.expect("it serves")).unwrap();
+        let listens = serving["api"].as_str().unwrap().split(' ').map(str::to_owned).collect();
         // It must not wait for somebody who reads.
         std::thread::spawn(move || lines.for_each(drop));
         Server {
             world,
             child,
             address: format!("unix:{}/api.sock", world.data.display()),
+            listens,
             key: key["token"].as_str().unwrap().to_owned(),
         }
     }
@@ -571,6 +580,37 @@ fn events_are_told_as_they_happen() {
         child.wait().unwrap();
     }
     world.destroy(&first);
+}
+
+#[test]
+fn over_tls_the_authorities_of_a_file_are_trusted_and_no_others() {
+    let world = World::new();
+    let [cert, key] =
+        ["cert", "key"].map(|name| format!("{}/tests/support/tls/{name}.pem", env!("CARGO_MANIFEST_DIR")));
+    let server = Server::start_with(
+        &world,
+        &["--listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key],
+    );
+    let address = server
+        .listens
+        .iter()
+        .find(|address| address.starts_with("https://"))
+        .unwrap();
+    let id = world.create(&[]);
+    let env = [("SANDBOXER_API", address.as_str()), ("SANDBOXER_API_KEY", &server.key)];
+    let with = |args: &[&str], ca: &str| world.run_with(args, &[&env[..], &[("SANDBOXER_API_CA", ca)]].concat());
+    assert_eq!(with(&["whoami"], &cert).json()["name"], "test");
+    let echoed = with(&["exec", &id, "--", "echo", "hello"], &cert);
+    assert_eq!((echoed.code, echoed.stdout.as_str()), (0, "hello\n"), "{echoed:?}");
+    assert_eq!(with(&["whoami"], &key).code, 3, "a key is no authority");
+    let strange = world.run_with(&["whoami"], &env);
+    // A machine without any authority says so.
+    assert!(matches!(strange.code, 6 | 7), "{strange:?}");
+    assert!(
+        !strange.stderr.contains("times"),
+        "what is not trusted is not tried again: {strange:?}"
+    );
+    world.destroy(&id);
 }
 
 fn until_ready(child: &mut Child) {
