@@ -1,6 +1,7 @@
 //! Verbs against a server print what they print on the server's machine, and end with the same code.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
     reason = "a test fails by it, and starts the real program"
@@ -8,7 +9,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Stdio};
 
 use support::{Answer, World, wait_until};
@@ -18,28 +19,36 @@ struct Server<'a> {
     world: &'a World,
     child: Child,
     address: String,
+    /// Every address it listens at.
+    listens: Vec<String>,
     key: String,
 }
 
 impl Server<'_> {
     fn start(world: &World) -> Server<'_> {
+        Server::start_with(world, &[])
+    }
+
+    fn start_with<'a>(world: &'a World, more: &[&str]) -> Server<'a> {
         let key = world
             .run(&["keys", "create", "test", "--role", "adm", "--output", "json"])
             .json();
         let mut child = world
-            .command(&["serve", "--output", "json"])
+            .command(&[&["serve", "--output", "json"], more].concat())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let serving = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(r#""what":"serving""#)));
-        assert!(serving.is_some(), "it does not serve");
+        let serving = lines.find_map(|line| line.ok().filter(|line| line.contains(r#""what":"serving""#)));
+        let serving: serde_json::Value = serde_json::from_str(&serving.expect("it serves")).unwrap();
+        let listens = serving["api"].as_str().unwrap().split(' ').map(str::to_owned).collect();
         // It must not wait for somebody who reads.
         std::thread::spawn(move || lines.for_each(drop));
         Server {
             world,
             child,
             address: format!("unix:{}/api.sock", world.data.display()),
+            listens,
             key: key["token"].as_str().unwrap().to_owned(),
         }
     }
@@ -51,6 +60,34 @@ impl Server<'_> {
     /// Through the server.
     fn there(&self, args: &[&str]) -> Answer {
         self.world.run_with(args, &self.env())
+    }
+
+    /// Through the server, with its output piped.
+    fn start_there(&self, args: &[&str]) -> Child {
+        self.world
+            .command(args)
+            .envs(self.env())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Through the server, feeding it `input`.
+    fn feed(&self, args: &[&str], input: &[u8]) -> std::process::Output {
+        let mut child = self
+            .world
+            .command(args)
+            .envs(self.env())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+        let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().unwrap();
+        feeder.join().unwrap();
+        output
     }
 
     /// Both ways; they must come to the same.
@@ -253,7 +290,11 @@ fn what_is_made_and_changed_is_the_same() {
     ] {
         server.same(args, How::Exactly);
     }
-    server.same(&["recreate", id], How::Roughly);
+    let again = world.create(&[]);
+    let args = ["recreate", &again, "--output", "json"];
+    let (here, there) = (world.run(&args), server.there(&args));
+    assert_eq!((here.code, blurred(&here.stdout)), (there.code, blurred(&there.stdout)));
+    world.destroy(&again);
     let gone = server.there(&["destroy", id]).json();
     assert_eq!(
         (gone["state"].as_str(), gone["cleanup"]["verified"].as_str()),
@@ -339,4 +380,248 @@ fn what_is_about_this_machine_stays_here() {
     assert!(!open.stderr.contains("secret"), "{open:?}");
     assert_eq!(world.run(&["whoami"]).code, 2);
     assert!(!world.data.join("sandboxer.db").exists(), "nothing was opened here");
+}
+
+#[test]
+fn commands_inside_have_their_streams_signals_and_ends() {
+    let world = World::new();
+    let server = Server::start(&world);
+    let id = world.create(&[]);
+    for args in [
+        &["exec", &id, "--", "sh", "-c", "echo out; echo err >&2; exit 7"][..],
+        &[
+            "exec",
+            &id,
+            "--env",
+            "A=b c",
+            "--cwd",
+            "/tmp",
+            "--",
+            "sh",
+            "-c",
+            "echo $A; pwd",
+        ],
+        &["exec", &id, "--", "sh", "-c", "kill -9 $$"],
+        &["exec", &id, "--", "no-such-program"],
+        &["exec", &id, "--"],
+        &["exec", "sbx-7zz", "--", "true"],
+        &[
+            "run",
+            "--profile",
+            "profile.native",
+            "--",
+            "sh",
+            "-c",
+            "echo $((6*7)); exit 3",
+        ],
+        &["run", "--profile", "profile.nope", "--", "true"],
+    ] {
+        let (here, there) = (world.run(args), server.there(args));
+        assert_eq!(
+            (here.code, &here.stdout),
+            (there.code, &there.stdout),
+            "{args:?}: {here:?} {there:?}"
+        );
+        if here.code < 125 {
+            assert_eq!(here.stderr, there.stderr, "{args:?}");
+        }
+    }
+    let detached = server.there(&["exec", "--detach", &id, "--", "true"]);
+    assert_eq!(detached.code, 125, "{detached:?}");
+
+    let much: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
+    let echoed = server.feed(&["exec", &id, "--", "cat"], &much);
+    assert!(echoed.stdout == much, "{} bytes came back", echoed.stdout.len());
+    // What is not read is no reason to wait.
+    assert_eq!(server.feed(&["exec", &id, "--", "true"], &much).status.code(), Some(0));
+
+    let trap = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut child = server.start_there(&["exec", &id, "--", "sh", "-c", trap]);
+    until_ready(&mut child);
+    signal(&child, "TERM");
+    assert_eq!(support::finish(child).status.code(), Some(9));
+
+    let mut child = server.start_there(&[
+        "run",
+        "--profile",
+        "profile.native",
+        "--",
+        "sh",
+        "-c",
+        "echo ready; exec sleep 1000",
+    ]);
+    until_ready(&mut child);
+    signal(&child, "INT");
+    assert_eq!(support::finish(child).status.code(), Some(130));
+
+    let stubborn = "trap '' INT; echo ready; while :; do sleep 0.05; done";
+    let mut child = server.start_there(&["run", "--profile", "profile.native", "--", "sh", "-c", stubborn]);
+    until_ready(&mut child);
+    signal(&child, "INT");
+    // The second one is for us: it is told apart once the first one is on its way.
+    wait_until("it gives up", || {
+        signal(&child, "INT");
+        match child.try_wait().unwrap() {
+            Some(status) if status.code() == Some(130) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    world.destroy(&id);
+    let left = world.run(&["list", "--output", "json"]).json();
+    assert_eq!(left, serde_json::json!([]), "a run leaves nothing");
+}
+
+#[test]
+fn directories_go_along_without_what_is_ignored() {
+    let world = World::new();
+    let server = Server::start(&world);
+    world.write("repo/a.txt", "hello");
+    world.write("repo/sub/b.txt", "there");
+    world.write("repo/secret.env", "no");
+    world.write("repo/.gitignore", "*.env\n");
+    let args = [
+        "run",
+        "--profile",
+        "profile.native",
+        "--input",
+        "repo=repo",
+        "--",
+        "sh",
+        "-c",
+        "cat a.txt sub/b.txt; ls *.env",
+    ];
+    let there = server.there(&args);
+    assert_eq!(there.stdout, "hellothere", "{there:?}");
+    let none = server.there(&["create", "--profile", "profile.native", "--input", "repo=none"]);
+    assert_eq!(none.code, 3, "{none:?}");
+    let file = server.there(&["create", "--profile", "./x.yaml"]);
+    assert_eq!(file.code, 6, "{file:?}");
+}
+
+#[test]
+fn files_are_copied_both_ways() {
+    let world = World::new();
+    let server = Server::start(&world);
+    let id = world.create(&[]);
+    world.write("one.txt", "one");
+    world.write("tree/x/two.txt", "two");
+    let inside = |path: &str| format!("{id}:{path}");
+    for (side, name) in [(false, "here"), (true, "there")] {
+        let run = |args: &[&str]| if side { server.there(args) } else { world.run(args) };
+        let file = format!("in/{name}.txt");
+        let written = run(&["cp", "one.txt", &inside(&file)]).json();
+        assert_eq!(
+            (written["path"].as_str(), written["bytes"].as_u64()),
+            (Some(file.as_str()), Some(3))
+        );
+        assert_eq!(run(&["cp", "one.txt", &inside(&format!("{name}-dir/"))]).code, 0);
+        assert_eq!(run(&["cp", &inside(&file), "-"]).stdout, "one");
+        let tree = format!("tree-{name}");
+        assert_eq!(run(&["cp", "tree", &inside(&tree)]).code, 0);
+        let out = format!("out-{name}");
+        let back = run(&["cp", &inside(&tree), &out]);
+        assert_eq!(back.code, 0, "{back:?}");
+        assert_eq!(
+            std::fs::read_to_string(world.work.join(&out).join("x/two.txt")).unwrap(),
+            "two"
+        );
+        let missing = run(&["cp", &inside("nope"), "nope"]);
+        assert_eq!(missing.code, 4, "{missing:?}");
+        assert!(!world.work.join("nope").exists());
+        assert_eq!(run(&["cp", &inside("../../etc/passwd"), "x"]).code, 3);
+        assert_eq!(run(&["cp", "a", "b"]).code, 2);
+    }
+    let listed = world.run(&["exec", &id, "--", "sh", "-c", "find . -type f | sort"]);
+    assert_eq!(
+        listed.stdout.lines().collect::<Vec<_>>(),
+        [
+            "./here-dir/one.txt",
+            "./in/here.txt",
+            "./in/there.txt",
+            "./there-dir/one.txt",
+            "./tree-here/x/two.txt",
+            "./tree-there/x/two.txt"
+        ]
+    );
+    world.destroy(&id);
+}
+
+#[test]
+fn events_are_told_as_they_happen() {
+    let world = World::new();
+    let server = Server::start(&world);
+    let first = world.create(&[]);
+    server.same(&["events"], How::Exactly);
+    let followers = [
+        world.start(&["events", "--follow"]),
+        server.start_there(&["events", "--follow"]),
+    ];
+    // Which moment they begin at is theirs: what happens after a sign of life is told.
+    for mut child in followers {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            while let Some(Ok(line)) = lines.next() {
+                let _ = tell.send(line);
+            }
+        });
+        wait_until("it is told", || {
+            assert_eq!(world.run(&["label", &first, "a=b"]).code, 0);
+            match told.try_recv() {
+                Ok(line) => {
+                    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+                    assert_eq!(event["sandbox_id"], first.as_str());
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    world.destroy(&first);
+}
+
+#[test]
+fn over_tls_the_authorities_of_a_file_are_trusted_and_no_others() {
+    let world = World::new();
+    let [cert, key] =
+        ["cert", "key"].map(|name| format!("{}/tests/support/tls/{name}.pem", env!("CARGO_MANIFEST_DIR")));
+    let server = Server::start_with(
+        &world,
+        &["--listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key],
+    );
+    let address = server
+        .listens
+        .iter()
+        .find(|address| address.starts_with("https://"))
+        .unwrap();
+    let id = world.create(&[]);
+    let env = [("SANDBOXER_API", address.as_str()), ("SANDBOXER_API_KEY", &server.key)];
+    let with = |args: &[&str], ca: &str| world.run_with(args, &[&env[..], &[("SANDBOXER_API_CA", ca)]].concat());
+    assert_eq!(with(&["whoami"], &cert).json()["name"], "test");
+    let echoed = with(&["exec", &id, "--", "echo", "hello"], &cert);
+    assert_eq!((echoed.code, echoed.stdout.as_str()), (0, "hello\n"), "{echoed:?}");
+    assert_eq!(with(&["whoami"], &key).code, 3, "a key is no authority");
+    let strange = world.run_with(&["whoami"], &env);
+    // A machine without any authority says so.
+    assert!(matches!(strange.code, 6 | 7), "{strange:?}");
+    assert!(
+        !strange.stderr.contains("times"),
+        "what is not trusted is not tried again: {strange:?}"
+    );
+    world.destroy(&id);
+}
+
+fn until_ready(child: &mut Child) {
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    child.stdout = Some(stdout.into_inner());
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    let _ = std::process::Command::new("kill").args(["-s", name, &pid]).status();
 }

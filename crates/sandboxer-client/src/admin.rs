@@ -8,7 +8,8 @@ use sandboxer_api::status::Status;
 use sandboxer_model::error::UserError;
 
 use crate::address::part;
-use crate::transport::{Call, Client};
+use crate::call::Call;
+use crate::transport::Client;
 
 fn key_at(id: &str) -> String {
     format!("v1/keys/{}", part(id))

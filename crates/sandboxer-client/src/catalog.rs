@@ -7,7 +7,8 @@ use sandboxer_model::profile::Profile;
 use serde::{Deserialize, Serialize};
 
 use crate::address::part;
-use crate::transport::{Call, Client};
+use crate::call::Call;
+use crate::transport::Client;
 
 /// What an extension says of itself, and what of that it can do where the server runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

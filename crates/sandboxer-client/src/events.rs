@@ -8,11 +8,12 @@ use sandboxer_api::sinks::ListedEvent;
 use sandboxer_model::error::UserError;
 use sandboxer_model::event::Event;
 
+use crate::call::{Call, Wanted};
 use crate::error::{garbled, late};
 use crate::files::ByteStream;
 use crate::retry::{Failure, Repeat, Tries};
 use crate::sse::Frames;
-use crate::transport::{Call, Client, Wanted};
+use crate::transport::Client;
 
 /// A server gives a sign of life every 15 s.
 const SILENCE: Duration = Duration::from_secs(45);

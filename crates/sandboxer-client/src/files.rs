@@ -14,8 +14,10 @@ use sandboxer_model::id::SandboxId;
 use tokio::sync::mpsc;
 
 use crate::address::part;
+use crate::answer::Answer;
+use crate::call::{Call, Wanted};
 use crate::error::{innermost, unreachable};
-use crate::transport::{Answer, Call, Client, Wanted};
+use crate::transport::Client;
 
 /// What is sent, made anew for each try.
 pub type MakeBody = Arc<dyn Fn() -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> + Send + Sync>;

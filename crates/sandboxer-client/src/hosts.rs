@@ -8,7 +8,8 @@ use sandboxer_model::error::UserError;
 use sandboxer_model::registry::HostStatus;
 
 use crate::address::part;
-use crate::transport::{Call, Client};
+use crate::call::Call;
+use crate::transport::Client;
 
 /// Looking at machines takes its time.
 const SLOW: Duration = Duration::from_secs(10 * 60);

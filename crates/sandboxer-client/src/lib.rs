@@ -3,7 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `address` | where a server is, and whether a key may be sent there |
-//! | `transport` | one request: time-outs, tries, keys of idempotency |
+//! | `call`, `answer` | one request as it is to be sent, one answer as it comes |
+//! | `transport` | sending requests: time-outs, tries, keys of idempotency |
 //! | `retry` | which failures are tried again, and when |
 //! | `connection`, `tls` | the way to a server for what is no plain request |
 //! | `error` | what failed, as users see it |
@@ -19,6 +20,8 @@
 
 mod address;
 mod admin;
+mod answer;
+mod call;
 mod catalog;
 mod connection;
 mod error;

@@ -16,7 +16,8 @@ use sandboxer_model::sandbox::Sandbox;
 use serde::Deserialize;
 
 use crate::address::part;
-use crate::transport::{Call, Client};
+use crate::call::Call;
+use crate::transport::Client;
 
 /// How long the server waits for a state before it answers what is so far. Longer waits are made of several.
 const TURN: Duration = Duration::from_secs(60);

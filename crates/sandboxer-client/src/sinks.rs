@@ -6,7 +6,8 @@ use sandboxer_model::error::UserError;
 use sandboxer_model::sink::SinkStatus;
 
 use crate::address::part;
-use crate::transport::{Call, Client};
+use crate::call::Call;
+use crate::transport::Client;
 
 impl Client {
     /// Every place that events are sent to.

@@ -1,27 +1,25 @@
-//! One request: time-outs, tries, keys of idempotency.
+//! Sending requests: time-outs, tries, keys of idempotency.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, Response};
 use sandboxer_extension::port::{Clock, IdSource};
 use sandboxer_model::error::{ErrorCode, UserError};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::address::Address;
+use crate::answer::Answer;
+use crate::call::{Call, Payload, Wanted};
 use crate::error::{garbled, innermost, late, refused, unreachable};
-use crate::files::MakeBody;
 use crate::retry::{Failure, Repeat, Tries};
 use crate::tls;
 
 /// How long reaching a server may take.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
-/// How long an answer may take where nothing long is asked for.
-const USUAL: Duration = Duration::from_secs(30);
 /// Bytes of an answer that is kept in memory, at most.
 const MOST_BYTES: usize = 64 << 20;
 /// Bytes of an error, at most.
@@ -86,125 +84,6 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     http: reqwest::Client,
-}
-
-/// What is sent.
-pub(crate) enum Payload {
-    /// Nothing.
-    None,
-    /// JSON.
-    Json(Bytes),
-    /// A stream that can be made anew for each try, of this media type.
-    Stream(MakeBody, &'static str),
-}
-
-/// What is to come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// JSON, whole.
-    Json,
-    /// Bytes of this media type as they come.
-    Stream(&'static str),
-}
-
-/// One request.
-pub(crate) struct Call {
-    method: Method,
-    path: String,
-    query: Vec<(&'static str, String)>,
-    headers: HeaderMap,
-    payload: Payload,
-    repeat: Repeat,
-    timeout: Duration,
-    wanted: Wanted,
-}
-
-impl Call {
-    /// A request that only reads. `path` has no leading `/`, and its parts are escaped.
-    pub(crate) fn get(path: impl Into<String>) -> Call {
-        Call::new(Method::GET, path.into(), Repeat::Safe)
-    }
-
-    /// A request that is made with a key of idempotency.
-    pub(crate) fn post(path: impl Into<String>) -> Call {
-        Call::new(Method::POST, path.into(), Repeat::Safe)
-    }
-
-    /// A POST whose answer no server keeps, since there is a secret in it.
-    pub(crate) fn once(path: impl Into<String>) -> Call {
-        Call::new(Method::POST, path.into(), Repeat::Unsafe)
-    }
-
-    /// Any other request: tried again only where it was not heard.
-    pub(crate) fn other(method: Method, path: impl Into<String>) -> Call {
-        Call::new(method, path.into(), Repeat::Unsafe)
-    }
-
-    fn new(method: Method, path: String, repeat: Repeat) -> Call {
-        Call {
-            method,
-            path,
-            query: Vec::new(),
-            headers: HeaderMap::new(),
-            payload: Payload::None,
-            repeat,
-            timeout: USUAL,
-            wanted: Wanted::Json,
-        }
-    }
-
-    /// Asking twice comes to the same as asking once.
-    pub(crate) fn repeatable(mut self) -> Call {
-        self.repeat = Repeat::Safe;
-        self
-    }
-
-    pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Call {
-        self.query.push((name, value.into()));
-        self
-    }
-
-    pub(crate) fn query_if(self, name: &'static str, value: Option<impl Into<String>>) -> Call {
-        match value {
-            Some(value) => self.query(name, value),
-            None => self,
-        }
-    }
-
-    /// A header; one that no header can be is left out.
-    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Call {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
-        }
-        self
-    }
-
-    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Call, UserError> {
-        let bytes = serde_json::to_vec(body)
-            .map_err(|error| UserError::new(ErrorCode::Internal, format!("cannot write the request: {error}")))?;
-        self.payload = Payload::Json(bytes.into());
-        Ok(self)
-    }
-
-    pub(crate) fn stream(mut self, body: MakeBody, media: &'static str) -> Call {
-        self.payload = Payload::Stream(body, media);
-        self
-    }
-
-    /// How long the whole of it may take.
-    pub(crate) fn timeout(mut self, timeout: Duration) -> Call {
-        self.timeout = timeout;
-        self
-    }
-
-    pub(crate) fn wanted(mut self, wanted: Wanted) -> Call {
-        self.wanted = wanted;
-        self
-    }
-
-    fn what(&self) -> String {
-        format!("{} /{}", self.method, self.path)
-    }
 }
 
 impl Client {
@@ -392,32 +271,4 @@ fn is_about_trust(error: &reqwest::Error) -> bool {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u32>().ok()?;
     Some(Duration::from_secs(u64::from(seconds)))
-}
-
-/// An answer that has begun.
-pub(crate) struct Answer {
-    pub(crate) response: Response,
-    pub(crate) address: Address,
-    pub(crate) what: String,
-}
-
-impl Answer {
-    /// Status, headers and the whole body, if it is not too large.
-    pub(crate) async fn whole(mut self, most: usize) -> Result<(u16, HeaderMap, Bytes), UserError> {
-        let mut body = Vec::new();
-        loop {
-            match self.response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > most => {
-                    let why = format!("it is longer than {most} bytes");
-                    return Err(garbled(&self.address, &self.what, &why));
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(error) => return Err(unreachable(&self.address, &self.what, &innermost(&error), 1)),
-            }
-        }
-        let status = self.response.status().as_u16();
-        let headers = std::mem::take(self.response.headers_mut());
-        Ok((status, headers, body.into()))
-    }
 }

@@ -1,14 +1,14 @@
 //! Files of a workspace, streamed from and to descriptors of this process.
 
 use std::io::Write;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use sandboxer_api::request::{FileEntry, FileKind, WrittenFile};
 use sandboxer_client::made_by;
 use sandboxer_model::error::{ErrorCode, UserError};
 
-use super::Service;
+use super::{Service, here};
 
 /// Writes what is to be sent. It may be asked for again, where nothing was heard of it.
 pub(crate) type Source = Arc<dyn Fn(&mut dyn Write) -> std::io::Result<()> + Send + Sync>;
@@ -39,29 +39,30 @@ impl Service {
 
     async fn files(&self, id: &str, path: &str) -> Result<Vec<FileEntry>, UserError> {
         match self {
-            Service::Embedded(_) => Err(not_yet()),
+            Service::Embedded(engine) => here::list(engine, id, path).await,
             Service::Remote(client) => client.files(&client.resolve(id).await?, path).await,
         }
     }
 
     /// Reads from a workspace into a descriptor, which is closed at the end.
     pub(crate) async fn read(&self, id: &str, path: &str, shape: Shape, to: OwnedFd) -> Result<(), UserError> {
-        let Service::Remote(client) = self else {
-            return Err(not_yet());
+        let client = match self {
+            Service::Embedded(engine) => return here::read(engine, id, path, shape, to).await,
+            Service::Remote(client) => client,
         };
         let id = client.resolve(id).await?;
         let mut bytes = match shape {
             Shape::File => client.read_file(&id, path).await?,
             Shape::Archive => client.read_archive(&id, path).await?,
         };
+        let mut to = std::fs::File::from(to);
         while let Some(chunk) = bytes.next().await? {
-            let mut rest = &chunk[..];
-            while !rest.is_empty() {
-                let written = rustix::io::retry_on_intr(|| rustix::io::write(to.as_fd(), rest)).map_err(|error| {
-                    UserError::new(ErrorCode::Internal, format!("cannot write what was read: {error}"))
-                })?;
-                rest = rest.get(written..).unwrap_or_default();
-            }
+            to.write_all(&chunk).map_err(|error| {
+                UserError::new(
+                    ErrorCode::Internal,
+                    format!("cannot write what was read of `{path}`: {error}"),
+                )
+            })?;
         }
         Ok(())
     }
@@ -75,8 +76,9 @@ impl Service {
         mode: Option<u32>,
         source: Source,
     ) -> Result<WrittenFile, UserError> {
-        let Service::Remote(client) = self else {
-            return Err(not_yet());
+        let client = match self {
+            Service::Embedded(engine) => return here::write(engine, id, path, (shape, mode), source).await,
+            Service::Remote(client) => client,
         };
         let id = client.resolve(id).await?;
         let body = made_by(move |to| source(to));
@@ -85,9 +87,4 @@ impl Service {
             Shape::Archive => client.write_archive(&id, path, body).await,
         }
     }
-}
-
-fn not_yet() -> UserError {
-    UserError::new(ErrorCode::Unsupported, "files are copied through a server only")
-        .hint("use tar: `tar c DIR | sandboxer exec ID -- tar x`, or name a server with `--api`")
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `open` | which of the two, and how it is reached |
 //! | `sandboxes` | looking at sandboxes, keeping and ending them |
-//! | `files` | files of a workspace |
+//! | `files`, `here` | files of a workspace |
 //! | `hosts` | machines, and what is left over on them |
 //! | `sinks` | events, and who is told |
 //! | `catalog` | profiles and extensions |
@@ -14,6 +14,7 @@
 mod admin;
 mod catalog;
 mod files;
+mod here;
 mod hosts;
 mod open;
 pub(crate) mod remote;

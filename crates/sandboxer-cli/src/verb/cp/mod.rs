@@ -33,7 +33,10 @@ pub(crate) async fn cp(context: &Context, args: &CopyArgs) -> Result<u8, UserErr
         }
         (Side::Inside { id, path }, Side::Here(to)) => {
             let service = service(context).await?;
-            let path = if path.is_empty() { "." } else { path };
+            let path = match path.trim_end_matches('/') {
+                "" => ".",
+                path => path,
+            };
             match service.shape(id, path).await? {
                 Shape::File => local::write(context, &service, (id, path), to).await?,
                 Shape::Archive => local::unpack(context, &service, (id, path), to).await?,
@@ -65,7 +68,10 @@ fn side(text: &str) -> Side<'_> {
 /// Where something goes: below a directory it keeps its name.
 fn target(path: &str, here: &local::Found) -> Result<String, UserError> {
     if here.shape() == Shape::Archive {
-        return Ok(if path.is_empty() { "." } else { path }.to_owned());
+        return Ok(match path.trim_end_matches('/') {
+            "" => ".".to_owned(),
+            path => path.to_owned(),
+        });
     }
     if !path.is_empty() && !path.ends_with('/') {
         return Ok(path.to_owned());
