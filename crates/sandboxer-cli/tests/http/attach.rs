@@ -59,9 +59,8 @@ fn bytes_go_both_ways_and_the_exit_comes_last() {
         }
 
         // Signals, also while it does not read.
-        let start = start("trap 'echo got; exit 9' USR1; echo ready; while :; do sleep 0.1; done");
-        let trap = served.client.attach(&id, &start);
-        let (mut input, mut outputs) = trap.await.unwrap().split();
+        let trap = start("trap 'echo got; exit 9' USR1; echo ready; while :; do sleep 0.1; done");
+        let (mut input, mut outputs) = served.client.attach(&id, &trap).await.unwrap().split();
         while !matches!(outputs.next().await.unwrap(), Output::Stdout(bytes) if bytes.starts_with(b"ready")) {}
         input.signal(10).await.unwrap();
         let (stdout, _, code) = all(&mut outputs).await;

@@ -86,7 +86,7 @@ impl Served {
             // The looking shell has the mark in its own command line, but for the way it is written there.
             let (first, rest) = mark.split_at(1);
             let look = format!(
-                "m={first}''{rest}; grep -la \"$m\" /proc/[0-9]*/cmdline 2>/dev/null | grep -v \"^/proc/self\" | wc -l"
+                "m={first}''{rest}; grep -laF \"$m\" /proc/[0-9]*/cmdline 2>/dev/null | grep -v \"^/proc/self\" | wc -l"
             );
             let seen = self.sh(id, &look).await;
             // The `grep` itself carries the mark.

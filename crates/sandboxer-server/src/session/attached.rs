@@ -28,6 +28,8 @@ const AT_ONCE: usize = 512;
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 /// How often the other side is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
+/// How often it is looked whether that is due.
+const TICK: Duration = Duration::from_secs(2);
 /// After so much silence it is not.
 const DEAD: Duration = Duration::from_secs(60);
 /// How long one message may be on its way: a reader may be slow, and not gone.
@@ -332,9 +334,13 @@ async fn tell(
                     continue;
                 }
             },
-            () = clock.sleep(until_ping) => {
+            () = clock.sleep(until_ping.min(TICK)) => {
                 if pulse.silent_for() > DEAD {
                     return Told::Gone;
+                }
+                // Where nobody listens, only what is sent shows that there is nobody to take it.
+                if clock.monotonic() < next_ping && !pulse.is_deaf() {
+                    continue;
                 }
                 next_ping = clock.monotonic() + PING;
                 Message::Ping(Bytes::new())

@@ -41,9 +41,14 @@ impl Pulse {
         done
     }
 
+    /// Whether nobody listens at this moment.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed) > 0
+    }
+
     /// For how long it was not heard of.
     pub(crate) fn silent_for(&self) -> Duration {
-        if self.deaf.load(Ordering::Relaxed) > 0 {
+        if self.is_deaf() {
             return Duration::ZERO;
         }
         let heard = self.heard_ms.load(Ordering::Relaxed);

@@ -29,7 +29,7 @@ found() { [ -e "$p" ] || [ -h "$p" ] || exit 61; }
 /// A regular file, if it is no larger than `$2` bytes.
 pub(super) const READ: Program = Program {
     verb: "read",
-    body: r#"found
+    body: r#"[ -e "$p" ] || exit 61
 [ ! -d "$p" ] || exit 62
 [ -f "$p" ] || exit 63
 [ -r "$p" ] || exit 65
@@ -88,7 +88,7 @@ why=$(dd if=/dev/null of="$t" bs=1 count=0 seek=$((n - 32)) 2>&1) || fail "$why"
 /// Names, an empty name, then for each its raw mode in hexadecimal and its size; in parts.
 pub(super) const LIST: Program = Program {
     verb: "list",
-    body: r#"found
+    body: r#"[ -e "$p" ] || exit 61
 [ -d "$p" ] || exit 66
 [ -r "$p" ] && cd "$p" 2>/dev/null || exit 65
 find . -mindepth 1 -maxdepth 1 -exec sh -c 'for f; do printf "%s\0" "${f#./}"; done

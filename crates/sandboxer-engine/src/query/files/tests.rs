@@ -201,6 +201,9 @@ fn what_is_not_there_or_no_file_is_told_apart() {
             assert_eq!(code(program, "none/at/all", READ), ErrorCode::NotFound);
             assert_eq!(code(program, "file/below", READ), ErrorCode::NotFound);
         }
+        for program in [program::READ, program::LIST] {
+            assert_eq!(code(program, "dangling", READ), ErrorCode::NotFound);
+        }
         assert_eq!(inside.run(program::READ, "dir", READ, b"").code, 62);
         assert_eq!(inside.run(program::READ, "pipe", READ, b"").code, 63);
         assert_eq!(inside.run(program::READ, "dir/file", &["0"], b"").code, 68);
