@@ -21,7 +21,7 @@ pub struct AddHost {
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// What sandboxes may take of it altogether.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::object::only")]
     pub capacity: Capacity,
 }
 

@@ -21,6 +21,7 @@ pub mod catalog;
 pub mod drift;
 pub mod hosts;
 pub mod identity;
+mod object;
 pub mod page;
 pub mod problem;
 pub mod request;

@@ -22,7 +22,11 @@ pub struct CreateSandbox {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
     /// On whose behalf, within what the key allows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::object::maybe",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub consumer: Option<AskedConsumer>,
     /// Overrides the profile's scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]

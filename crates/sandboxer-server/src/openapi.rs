@@ -207,7 +207,13 @@ fn body(route: &Route, reads: &mut SchemaGenerator) -> Option<Value> {
 fn responses(route: &Route, writes: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
     for outcome in &route.outcomes {
-        responses.insert(outcome.status.to_string(), response(route, outcome, writes));
+        let response = response(route, outcome, writes);
+        let before = responses.get_mut(&outcome.status.to_string());
+        match before.and_then(|one| one.get_mut("content")?.as_object_mut()) {
+            // The same status with another media type: one answer, in the shape that is asked for.
+            Some(before) => before.extend(response["content"].as_object().cloned().unwrap_or_default()),
+            None => drop(responses.insert(outcome.status.to_string(), response)),
+        }
     }
     for (status, _) in statuses() {
         if status == 401 && route.access == Access::Public {
@@ -230,6 +236,10 @@ fn response(route: &Route, outcome: &Outcome, writes: &mut SchemaGenerator) -> V
             object.insert("content".into(), json!({ media: { "schema": of(writes) } }));
         }
         (None, "") => {}
+        // A stream of them has no schema of its own: what is in `data` is told in words.
+        (None, media @ "text/event-stream") => {
+            object.insert("content".into(), json!({ media: {} }));
+        }
         (None, media) => {
             object.insert("content".into(), json!({ media: { "schema": { "type": "string" } } }));
         }

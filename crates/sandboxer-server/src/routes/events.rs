@@ -28,6 +28,7 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .query::<EventsQuery>()
             .answers_bytes(200, "text/event-stream", "The stream, or a page of it.")
+            .answers::<Page<FollowedEvent>>(200, "The page.")
             .by(events),
     ]
 }
@@ -51,8 +52,15 @@ async fn events(call: Call, query: EventsQuery, _: NoBody) -> Result<Answer, Use
             Some(position.ok_or_else(|| UserError::new(ErrorCode::InvalidInput, what))?)
         }
     };
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(UserError::new(
+            ErrorCode::InvalidInput,
+            format!("`limit` is not between 1 and {MOST}"),
+        ));
+    }
     if wants_page(&call) {
-        return page(&call, after.unwrap_or(0), query.limit).await;
+        return page(&call, after.unwrap_or(0), limit).await;
     }
     let last = call.engine().last_position().await?;
     if after.is_some_and(|after| after > last) {
@@ -92,14 +100,7 @@ fn wants_page(call: &Call) -> bool {
     accepts("application/json") && !accepts("text/event-stream")
 }
 
-async fn page(call: &Call, after: u64, limit: Option<u32>) -> Result<Answer, UserError> {
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(UserError::new(
-            ErrorCode::InvalidInput,
-            format!("`limit` is not between 1 and {MOST}"),
-        ));
-    }
+async fn page(call: &Call, after: u64, limit: u32) -> Result<Answer, UserError> {
     let events = call.engine().events_after(after, limit, &call.viewer()).await?;
     // Fewer than a page: there were no more.
     let next = events.last().filter(|_| events.len() as u64 >= u64::from(limit));

@@ -30,6 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
             .notes("An answer that breaks off was not all of it.")
             .query::<ReadQuery>()
             .answers_bytes(200, OCTETS, "Its bytes.")
+            .answers_bytes(200, TAR, "The archive.")
             .by(read),
         on(Method::GET, "/v1/sandboxes/{id}/files/list", "file.list", exec)
             .summary("What is in a directory.")

@@ -60,7 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Grant(Grant::SandboxesCreate),
         )
         .summary("What a create would do; touches nothing, and refuses what a create refuses.")
-        .keyed(Keyed::ByHandler)
+        .keyed(Keyed::No)
         .body::<CreateSandbox>()
         .answers::<Plan>(200, "The plan.")
         .by(plan),
