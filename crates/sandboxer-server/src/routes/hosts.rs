@@ -89,8 +89,9 @@ async fn list(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
 }
 
 async fn add(call: Call, _: NoQuery, body: AddHost) -> Result<Answer, UserError> {
+    let added = call.engine().add_host(&body).await?;
     call.object.set(&body.name);
-    Answer::json(201, &call.engine().add_host(&body).await?)
+    Answer::json(201, &added)
 }
 
 /// The host in the path, which must be a registered one: over HTTP nobody has the server go elsewhere.
