@@ -10,7 +10,7 @@ use sandboxer_engine::api::AuditEntry;
 pub(crate) struct Object(Arc<Mutex<Option<String>>>);
 
 impl Object {
-    /// It is about this.
+    /// It is about this, which is known to be a thing: what only somebody sent may be a secret in the wrong place.
     pub(crate) fn set(&self, name: &str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
     }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ const MOST_HEADERS: usize = 64;
 /// What is said to who comes when there is no room; written before anything is read.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+/// How long the first request of a connection is waited for once the server stops: it is refused in words, and not cut off.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Wait after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -221,7 +224,10 @@ impl Serving {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (router, from, forwarded) = (self.router.clone(), self.from, self.forwarded);
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&has_asked);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            asks.store(true, Ordering::Relaxed);
             let peer = peer(from, forwarded, request.headers());
             request.extensions_mut().insert(peer);
             router.clone().oneshot(request.map(Body::new))
@@ -238,6 +244,13 @@ impl Serving {
         let _ = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.state.stop.cancelled() => {
+                // Who has just come in may have said something that nobody has read yet.
+                if !has_asked.load(Ordering::Relaxed) {
+                    tokio::select! {
+                        _ = connection.as_mut() => return,
+                        () = self.state.clock.sleep(LAST_WORDS) => {}
+                    }
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sandboxer_extension::port::ChosenBy;
+use sandboxer_extension::port::{ChosenBy, origin};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::event::Event;
 use sandboxer_model::id::{EventId, SandboxId, WebhookId};
@@ -41,7 +41,7 @@ impl Engine {
         if let Some(outbound) = &self.ports.outbound
             && let Err(refused) = outbound.admits(&new.url, ChosenBy::User)
         {
-            let what = format!("nothing can be sent to `{}`: {}", new.url, refused.why);
+            let what = format!("nothing can be sent to `{}`: {}", origin(&new.url), refused.why);
             return Err(UserError::new(ErrorCode::InvalidInput, what));
         }
         let there = self.webhooks().await?;
@@ -49,7 +49,7 @@ impl Engine {
             .iter()
             .find(|one| one.sink.url == new.url && one.sink.events == new.events)
         {
-            let what = format!("{} sends these events to `{}` already", same.sink.sink_id, new.url);
+            let what = format!("{} sends these events to this address already", same.sink.sink_id);
             return Err(UserError::new(ErrorCode::WrongState, what).hint(format!(
                 "remove it first with `sandboxer webhooks remove {}`",
                 same.sink.sink_id

@@ -10,5 +10,5 @@ pub mod owners;
 pub use clock::{Clock, SystemClock, Uptime};
 pub use host_exec::{HostCommand, HostExec, HostExecError, HostOutput};
 pub use ids::{IdSource, SystemIds};
-pub use outbound::{ChosenBy, Outbound, OutboundError, OutboundErrorKind, OutboundReply, OutboundRequest};
+pub use outbound::{ChosenBy, Outbound, OutboundError, OutboundErrorKind, OutboundReply, OutboundRequest, origin};
 pub use owners::Owners;

@@ -24,7 +24,7 @@ impl std::fmt::Debug for OutboundRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OutboundRequest")
             .field("method", &self.method)
-            .field("url", &self.url)
+            .field("url", &origin(&self.url))
             .field("body", &self.body.len())
             .finish_non_exhaustive()
     }
@@ -58,9 +58,22 @@ impl OutboundReply {
     }
 }
 
+/// What of an address may be shown: the service it leads to. Paths, queries and user names are secrets more often than not.
+pub fn origin(url: &str) -> &str {
+    let Some(begins) = url.find("://").map(|at| at + 3) else {
+        return "what is no address";
+    };
+    let (scheme, rest) = url.split_at(begins);
+    let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    if host.contains('@') || host.chars().any(char::is_control) {
+        return scheme;
+    }
+    url.get(..begins + host.len()).unwrap_or(scheme)
+}
+
 /// Why nothing came back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no answer from {url}: {why}")]
+#[error("no answer from {}: {why}", origin(url))]
 pub struct OutboundError {
     /// Where.
     pub url: String,
@@ -97,4 +110,24 @@ pub trait Outbound: Send + Sync {
     /// # Errors
     /// Nothing came back in time.
     async fn send(&self, request: OutboundRequest) -> Result<OutboundReply, OutboundError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_the_service_is_shown() {
+        for (url, shown) in [
+            ("https://hooks.example:8443/services/T0/secret?a=b", "https://hooks.example:8443"),
+            ("https://hooks.example", "https://hooks.example"),
+            ("https://hooks.example?secret", "https://hooks.example"),
+            ("https://user:secret@hooks.example/", "https://"),
+            ("https://hooks.example\\secret", "https://hooks.example"),
+            ("secret", "what is no address"),
+            ("", "what is no address"),
+        ] {
+            assert_eq!(origin(url), shown);
+        }
+    }
 }

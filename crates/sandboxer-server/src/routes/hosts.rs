@@ -63,7 +63,7 @@ pub(super) fn routes() -> Vec<Route> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct StaleQuery {
-    /// Only on this host.
+    /// Only on this host, a registered one.
     host: Option<String>,
     /// Only what is older than this, in whole hours.
     older_than: Option<Span>,
@@ -72,7 +72,7 @@ struct StaleQuery {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ReapQuery {
-    /// Only on this host.
+    /// Only on this host, a registered one.
     host: Option<String>,
     /// Only what is older than this, in whole hours.
     older_than: Option<Span>,
@@ -89,21 +89,29 @@ async fn list(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
 }
 
 async fn add(call: Call, _: NoQuery, body: AddHost) -> Result<Answer, UserError> {
+    let added = call.engine().add_host(&body).await?;
     call.object.set(&body.name);
-    Answer::json(201, &call.engine().add_host(&body).await?)
+    Answer::json(201, &added)
 }
 
-/// The host in the path, which must be a registered one: over HTTP nobody has the server go elsewhere.
+/// A host by its name, which must be a registered one: over HTTP nobody has the server go elsewhere.
+async fn known(call: &Call, name: &str) -> Result<String, UserError> {
+    Ok(call.engine().host(name).await.map_err(hidden)?.host.name)
+}
+
+/// The host in the path.
 async fn registered(call: &Call) -> Result<String, UserError> {
-    let host = call
-        .engine()
-        .host(call.parameter("name"))
-        .await
-        .map_err(hidden)?
-        .host
-        .name;
+    let host = known(call, call.parameter("name")).await?;
     call.object.set(&host);
     Ok(host)
+}
+
+/// The host in the query, if one is.
+async fn only(call: &Call, host: Option<&str>) -> Result<Option<String>, UserError> {
+    match host {
+        None => Ok(None),
+        Some(name) => known(call, name).await.map(Some),
+    }
 }
 
 async fn inspect(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
@@ -132,18 +140,17 @@ async fn activate(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError
 }
 
 async fn stale(call: Call, query: StaleQuery, _: NoBody) -> Result<Answer, UserError> {
-    let report = call
-        .engine()
-        .stale(query.host.as_deref(), hours(query.older_than))
-        .await?;
+    let host = only(&call, query.host.as_deref()).await?;
+    let report = call.engine().stale(host.as_deref(), hours(query.older_than)).await?;
     Answer::json(200, &report)
 }
 
 async fn reap(call: Call, query: ReapQuery, _: NoBody) -> Result<Answer, UserError> {
     let apply = query.apply.unwrap_or(false);
+    let host = only(&call, query.host.as_deref()).await?;
     let report = call
         .engine()
-        .reap_stale(apply, query.host.as_deref(), hours(query.older_than))
+        .reap_stale(apply, host.as_deref(), hours(query.older_than))
         .await?;
     Answer::json(200, &report)
 }

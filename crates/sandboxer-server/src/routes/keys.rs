@@ -75,18 +75,16 @@ async fn get(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
 }
 
 async fn revoke(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    call.object.set(call.parameter("id"));
-    Answer::json(
-        200,
-        &call.engine().revoke_key(call.parameter("id")).await.map_err(hidden)?,
-    )
+    let key = call.engine().revoke_key(call.parameter("id")).await.map_err(hidden)?;
+    call.object.set(&key.key_id);
+    Answer::json(200, &key)
 }
 
 async fn rotate(call: Call, _: NoQuery, body: RotateKey) -> Result<Answer, UserError> {
     let id = call.parameter("id");
-    call.object.set(id);
     let by = &call.who()?.key_id;
     let made = call.engine().rotate_key(id, &body, Some(by)).await.map_err(hidden)?;
+    call.object.set(id);
     Answer::json(201, &made)
 }
 
@@ -99,7 +97,7 @@ async fn project(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError>
 }
 
 async fn set_project(call: Call, _: NoQuery, body: SetProject) -> Result<Answer, UserError> {
-    let name = call.parameter("project");
-    call.object.set(name);
-    Answer::json(200, &call.engine().set_project(name, &body).await?)
+    let project = call.engine().set_project(call.parameter("project"), &body).await?;
+    call.object.set(&project.project);
+    Answer::json(200, &project)
 }

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use sandboxer_api::identity::Grant;
 use sandboxer_api::sinks::{AddWebhook, AddedWebhook, Redelivered, TestedWebhook};
-use sandboxer_model::error::UserError;
+use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::sink::SinkStatus;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -76,21 +76,18 @@ async fn add(call: Call, _: NoQuery, body: AddWebhook) -> Result<Answer, UserErr
 }
 
 async fn remove(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    call.object.set(call.parameter("id"));
-    Answer::json(
-        200,
-        &call
-            .engine()
-            .remove_webhook(call.parameter("id"))
-            .await
-            .map_err(hidden)?,
-    )
+    let id = call.parameter("id");
+    let removed = call.engine().remove_webhook(id).await.map_err(hidden)?;
+    call.object.set(id);
+    Answer::json(200, &removed)
 }
 
 async fn test(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    call.object.set(call.parameter("id"));
-    Answer::json(
-        200,
-        &call.engine().test_webhook(call.parameter("id")).await.map_err(hidden)?,
-    )
+    let id = call.parameter("id");
+    let tested = call.engine().test_webhook(id).await.map_err(hidden);
+    // What is no webhook may be anything, and is not written down.
+    if !matches!(&tested, Err(error) if error.code == ErrorCode::NotFound) {
+        call.object.set(id);
+    }
+    Answer::json(200, &tested?)
 }
