@@ -1,7 +1,7 @@
 //! Removing a sandbox: by its keeper, or in its place.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -46,22 +46,29 @@ impl Runtime {
     ) -> Result<Removed, NativeError> {
         let home = self.layout.home(id);
         let deadline = identity::monotonic() + timeout;
-        let keeper = keeper
-            .map(|keeper| keeper.socket)
-            .or_else(|| socket::connect(&home.path, "shim.sock").ok());
-        if let Some(socket) = keeper
-            // The other half is for doing it without a keeper that hangs.
-            && let Some(answer) = ask_keeper(socket.as_fd(), epoch, timeout / 2)
+        // The other half is for doing it without a keeper that hangs.
+        let ask = |socket: OwnedFd| {
+            let answer = ask_keeper(socket.as_fd(), epoch, timeout / 2)?;
+            if matches!(answer, FromShim::Destroyed { .. }) {
+                wait_for_end(socket.as_fd());
+            }
+            Some(answer)
+        };
+        let mut answer = keeper.and_then(|keeper| ask(keeper.socket));
+        // The one that was held may have kept an earlier life of the sandbox, which another process ended: then it is gone, or
+        // tells of that end. Whoever keeps the sandbox now answers here.
+        if matches!(answer, None | Some(FromShim::Destroyed { .. }))
+            && let Ok(socket) = socket::connect(&home.path, "shim.sock")
         {
+            answer = ask(socket);
+        }
+        if let Some(answer) = answer {
             return match answer {
-                FromShim::Destroyed { report, usage, ended } => {
-                    wait_for_end(socket.as_fd());
-                    Ok(Removed {
-                        report: self.verified(id, report),
-                        usage: Some(usage),
-                        ended,
-                    })
-                }
+                FromShim::Destroyed { report, usage, ended } => Ok(Removed {
+                    report: self.verified(id, report),
+                    usage: Some(usage),
+                    ended,
+                }),
                 FromShim::Refused(error) => Err(error),
                 FromShim::Launched(_) | FromShim::Usage(_) => Err(nonsense()),
             };
