@@ -54,6 +54,7 @@ mod tests {
             "create --dry-run --label a=b --actor agt --data-dir /x --color never",
             "create --no-wait --scope shared --host h --project p --run-id r",
             "destroy a b c",
+            "destroy --api unix:/x a",
         ];
         for line in lines {
             let words = || {

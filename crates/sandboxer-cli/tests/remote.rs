@@ -472,6 +472,44 @@ fn commands_inside_have_their_streams_signals_and_ends() {
 }
 
 #[test]
+fn what_is_interrupted_before_its_id_is_known_is_undone() {
+    let world = World::new();
+    let server = Server::start(&world);
+    for args in [
+        &["create", "--profile", "profile.native"][..],
+        &["run", "--profile", "profile.native", "--", "sleep", "1000"],
+    ] {
+        // It is asked, and does not answer before the caller has changed its mind.
+        signal(&server.child, "STOP");
+        let child = server.start_there(args);
+        wait_until("it receives signals", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let caught = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigCgt:"))
+                .unwrap()
+                .trim();
+            match u64::from_str_radix(caught, 16).unwrap() & 2 {
+                0 => Err(status),
+                _ => Ok(()),
+            }
+        });
+        signal(&child, "INT");
+        signal(&server.child, "CONT");
+        let ended = support::finish(child);
+        assert_eq!(ended.status.code(), Some(130), "{ended:?}");
+        wait_until("nothing is left", || {
+            let left = world.run(&["list", "--output", "json"]).json();
+            if left == serde_json::json!([]) {
+                Ok(())
+            } else {
+                Err(left.to_string())
+            }
+        });
+    }
+}
+
+#[test]
 fn directories_go_along_without_what_is_ignored() {
     let world = World::new();
     let server = Server::start(&world);
@@ -565,8 +603,11 @@ fn events_are_told_as_they_happen() {
                 let _ = tell.send(line);
             }
         });
+        let mut count = 0;
         wait_until("it is told", || {
-            assert_eq!(world.run(&["label", &first, "a=b"]).code, 0);
+            // What changes nothing is no event.
+            count += 1;
+            assert_eq!(world.run(&["label", &first, &format!("count={count}")]).code, 0);
             match told.try_recv() {
                 Ok(line) => {
                     let event: serde_json::Value = serde_json::from_str(&line).unwrap();

@@ -17,6 +17,7 @@ use crate::address::part;
 use crate::connection::Connection;
 use crate::error::{garbled, late, refused, unreachable};
 use crate::retry::{Failure, Repeat, Tries};
+use crate::tls;
 use crate::transport::{CONNECT, Client};
 
 type Socket = WebSocketStream<Connection>;
@@ -125,7 +126,7 @@ impl Client {
                 Err((again, refused(address, WHAT, status, body)))
             }
             Err(WsError::Io(error)) => {
-                let lasting = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+                let lasting = tls::is_about_trust(&error);
                 let told = unreachable(address, WHAT, &plain(&error), tries);
                 Err(((!lasting).then_some(Failure::Unheard(None)), told))
             }

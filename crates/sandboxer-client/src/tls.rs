@@ -49,6 +49,15 @@ pub(crate) fn none() -> Result<ClientConfig, UserError> {
     with(RootCertStore::empty())
 }
 
+/// Whether this is about TLS: what is not trusted now is not trusted a moment later.
+pub(crate) fn is_about_trust(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An error of input and output that holds another does not show it as its source.
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || held.is_some_and(|inner| is_about_trust(inner))
+        || error.source().is_some_and(is_about_trust)
+}
+
 fn with(roots: RootCertStore) -> Result<ClientConfig, UserError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -213,7 +213,7 @@ impl Client {
             Err(error) if error.is_connect() => {
                 let told = unreachable(&shared.address, &what, &innermost(&error), tries);
                 // What cannot be trusted or is not there does not become so within a minute.
-                let lasting = is_about_trust(&error);
+                let lasting = tls::is_about_trust(&error);
                 return Err(((!lasting).then_some(Failure::Unheard(None)), told));
             }
             Err(error) if error.is_timeout() => {
@@ -254,18 +254,6 @@ impl Client {
         };
         Err((failure, error))
     }
-}
-
-fn is_about_trust(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(one) = cause {
-        let wrapped = one.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if one.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = one.source();
-    }
-    false
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
