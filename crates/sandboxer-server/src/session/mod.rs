@@ -9,12 +9,15 @@
 //! | `unary` | a command run to its end, with all it printed |
 //! | `request` | what callers may ask to run |
 //! | `attached` | a command over a WebSocket |
+//! | `hear`, `tell` | its two directions |
 //! | `pulse` | whether the other side of a connection is still there |
 
 pub(crate) mod attached;
 pub(crate) mod gathered;
+mod hear;
 pub(crate) mod leash;
 mod pulse;
 pub(crate) mod request;
 pub(crate) mod streams;
+mod tell;
 pub(crate) mod unary;

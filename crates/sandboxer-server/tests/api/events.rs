@@ -149,7 +149,7 @@ async fn two_who_follow_see_every_event_once_and_in_order_also_when_one_keeps_le
             < 12
         {
             seen.push(restless.next().await.unwrap());
-            if seen.len() % 3 == 0 {
+            if seen.len().is_multiple_of(3) {
                 let behind = seen.last().map(|(position, _)| *position);
                 restless = Follower::connect(&server, &atm, behind).await.unwrap();
             }
