@@ -26,6 +26,7 @@ from sandboxer import (
     Sandboxer,
     SandboxerError,
     Unauthenticated,
+    Unsupported,
 )
 
 from .support import Face, Server
@@ -76,15 +77,17 @@ def test_a_life(live: Face) -> None:
         assert live.settle(box.refresh()).state == "active"
         before = box.record.expires_at
         assert live.settle(box.extend("1h")).expires_at >= before + timedelta(minutes=59)
-        until = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(minutes=20)
-        assert live.settle(box.extend(until=until)).expires_at == until
+        until = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(hours=3)
+        for _ in range(2):
+            assert live.settle(box.extend(until=until)).expires_at == until
         assert live.settle(box.label({"more": "x", "test": None})).labels == {"more": "x"}
         assert live.settle(box.ask_reachability()).workspace == box.reachability.workspace
         kinds = [event.kind for event in live.settle(box.events())]
         assert "state.ready" in kinds and "state.active" in kinds
         explained = live.settle(box.explain())
         assert explained.recipe.profile["id"] == NATIVE and explained.isolation.mechanisms
-        assert isinstance(live.settle(box.logs(tail=10)), str)
+        with pytest.raises(Unsupported, match="logs"):
+            live.settle(box.logs(tail=10))
         again = live.settle(box.recreate())
         assert (again.sandbox_id, again.generation, again.state) == (box.id, 2, "ready")
         assert live.settle(box.activate()).state == "active"
@@ -286,7 +289,7 @@ def test_who_and_what_there_is(live: Face) -> None:
         (NotFound, lambda client: client.create("profile.none-such")),
         (NotFound, lambda client: client.operation("op-01m7y6nbk6e2yr4yvpgtcdjcd8")),
         (InvalidTtl, lambda client: client.create(NATIVE, ttl="9d")),
-        (InvalidInput, lambda client: client.create(NATIVE, inputs={"repo": "upload:upl-01m7y6nbk6e2yr4yvpgtcdjcd8"})),
+        (NotFound, lambda client: client.create(NATIVE, inputs={"repo": "upload:upl-01m7y6nbk6e2yr4yvpgtcdjcd8"})),
         (InvalidInput, lambda client: client.create(NATIVE, inputs={"repo": "/etc"})),
         (InvalidInput, lambda client: client.create(NATIVE, inputs={"none": "x"})),
         (Forbidden, lambda client: client.expire()),
@@ -309,11 +312,11 @@ def test_a_key_that_is_none_is_refused(server: Server) -> None:
 
 
 def test_every_operation_of_the_server_has_a_method(server: Server) -> None:
-    if server.address.startswith("unix:"):
-        transport = httpx.HTTPTransport(uds=server.address.removeprefix("unix:"))
-        document = httpx.Client(transport=transport).get("http://localhost/openapi.json").json()
-    else:
-        document = httpx.get(f"{server.address}/openapi.json").json()
+    socket = server.address.removeprefix("unix:")
+    is_socket = socket != server.address
+    transport, base = (httpx.HTTPTransport(uds=socket), "http://localhost") if is_socket else (None, server.address)
+    with httpx.Client(base_url=base, transport=transport) as client:
+        document = client.get("/openapi.json").json()
     told = {(method.upper(), path) for path, item in document["paths"].items() if path.startswith("/v1") for method in item}
     assert len(told) > 40
     sources = "\n".join(file.read_text() for file in (Path(__file__).resolve().parent.parent / "src" / "sandboxer" / "_ops").glob("*.py"))
