@@ -213,19 +213,15 @@ def test_lists_have_pages(live: Face, make: Callable[..., Any]) -> None:
 def test_events_are_told_in_order_and_taken_up_again(live: Face, make: Callable[..., Any]) -> None:
     box = make()
     live.settle(box.destroy())
-    seen = []
-    items = live.take(lambda client: client.events(after=0), 1)
-    last = items[0].position
-    assert last is not None
+    last = live.take(lambda client: client.events(after=0), until=lambda event: event.sandbox_id == box.id)[-1]
+    seen = [last]
     # One connection for each event: every one of them comes, and none twice.
-    while True:
-        if items[0].sandbox_id == box.id:
-            seen.append(items[0])
-            if items[0].kind == "state.destroyed":
-                break
-        items = live.take(lambda client: client.events(after=last), 1)
-        assert int(items[0].position) > int(last)
-        last = items[0].position
+    while seen[-1].kind != "state.destroyed":
+        (event,) = live.take(lambda client: client.events(after=last.position), 1)
+        assert int(event.position) > int(last.position)
+        last = event
+        if event.sandbox_id == box.id:
+            seen.append(event)
     assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
     assert [event.kind for event in seen if event.kind in ("state.ready", "state.destroyed")] == ["state.ready", "state.destroyed"]
 
