@@ -138,13 +138,17 @@ class Face:
         """A result that may be one to be awaited."""
         return self.loop.run_until_complete(result) if self.loop and inspect.isawaitable(result) else result
 
-    def take(self, what: Callable[[Any], Any], count: int | None = None) -> list[Any]:
-        """The first items of what a method of the client iterates over, which is closed then."""
+    def take(
+        self, what: Callable[[Any], Any], count: int | None = None, until: Callable[[Any], bool] = lambda _: False
+    ) -> list[Any]:
+        """The first items of what a method of the client iterates over, up to one that is looked for; it is closed then."""
         items = what(self.client)
         found: list[Any] = []
         try:
             while count is None or len(found) < count:
                 found.append(self.settle(anext(items)) if self.loop else next(items))
+                if until(found[-1]):
+                    break
         except (StopIteration, StopAsyncIteration):
             pass
         self.settle(items.aclose() if self.loop else items.close())
