@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
 
 use support::{Answer, World, wait_until};
@@ -475,38 +475,73 @@ fn commands_inside_have_their_streams_signals_and_ends() {
 fn what_is_interrupted_before_its_id_is_known_is_undone() {
     let world = World::new();
     let server = Server::start(&world);
-    for args in [
+    for (number, args) in [
         &["create", "--profile", "profile.native"][..],
         &["run", "--profile", "profile.native", "--", "sleep", "1000"],
-    ] {
-        // It is asked, and does not answer before the caller has changed its mind.
-        signal(&server.child, "STOP");
-        let child = server.start_there(args);
-        wait_until("it receives signals", || {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-            let caught = status
-                .lines()
-                .find_map(|line| line.strip_prefix("SigCgt:"))
-                .unwrap()
-                .trim();
-            match u64::from_str_radix(caught, 16).unwrap() & 2 {
-                0 => Err(status),
-                _ => Ok(()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let socket = world.path().join(format!("deaf-{number}.sock"));
+        let heard = deaf_at_first(&socket, &world.data.join("api.sock"));
+        let address = format!("unix:{}", socket.display());
+        let child = world
+            .command(args)
+            .envs([("SANDBOXER_API", address.as_str()), ("SANDBOXER_API_KEY", &server.key)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        heard.recv_timeout(support::PATIENCE).unwrap();
+        wait_until("it is made", || {
+            match world
+                .run(&["list", "--state", "ready", "--output", "json"])
+                .json()
+                .as_array()
+            {
+                Some(made) if made.len() == 1 => Ok(()),
+                other => Err(format!("{other:?}")),
             }
         });
         signal(&child, "INT");
-        signal(&server.child, "CONT");
         let ended = support::finish(child);
         assert_eq!(ended.status.code(), Some(130), "{ended:?}");
-        wait_until("nothing is left", || {
-            let left = world.run(&["list", "--output", "json"]).json();
-            if left == serde_json::json!([]) {
-                Ok(())
-            } else {
-                Err(left.to_string())
-            }
-        });
+        assert_eq!(world.run(&["list", "--output", "json"]).json(), serde_json::json!([]));
     }
+}
+
+/// A way to a server on which the first request goes through and its answer gets lost. Says when the request is through.
+fn deaf_at_first(at: &std::path::Path, to: &std::path::Path) -> std::sync::mpsc::Receiver<()> {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let listener = UnixListener::bind(at).unwrap();
+    let to = to.to_owned();
+    let (tell, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for (number, client) in listener.incoming().map_while(Result::ok).enumerate() {
+            let server = UnixStream::connect(&to).unwrap();
+            let (mut from, mut into) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = from.read(&mut bytes) {
+                    if into.write_all(&bytes[..count]).is_err() {
+                        return;
+                    }
+                    let _ = tell.send(());
+                }
+            });
+            if number == 0 {
+                held.push((client, server));
+                continue;
+            }
+            std::thread::spawn(move || {
+                let (mut server, mut client) = (server, client);
+                let _ = std::io::copy(&mut server, &mut client);
+            });
+        }
+    });
+    heard
 }
 
 #[test]
