@@ -11,7 +11,7 @@ use crate::context::{Context, Format, Warm};
 use crate::interrupt::{Interrupts, Meaning};
 use crate::output::table::Columns;
 use crate::output::{human, json, sandbox, telemetry};
-use crate::service::remote;
+use crate::service::remote::{self, create::Key};
 
 /// Creates a sandbox.
 ///
@@ -82,9 +82,9 @@ async fn at_server(context: &Context, client: &Client, wish: Wish, how: How) -> 
         print_plan(context, &client.plan(&request).await?)?;
         return Ok(0);
     }
-    let key = how.key.unwrap_or_else(|| client.fresh_key());
+    let key = how.key.map_or_else(|| Key::Fresh(client.fresh_key()), Key::Given);
     let created = if how.no_wait {
-        client.accept(&request, &key).await?
+        client.accept(&request, key.as_str()).await?
     } else {
         remote::create::create(client, &request, &key, &cancel).await?
     };

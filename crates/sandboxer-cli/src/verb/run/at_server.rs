@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Context, client: &Client, args: RunArgs) -> Re
         () = cancel.cancelled() => return Err(create::interrupted()),
     };
     let began = context.elapsed();
-    let created = create::create(client, &request, &client.fresh_key(), &cancel).await?;
+    let created = create::create(client, &request, &create::Key::Fresh(client.fresh_key()), &cancel).await?;
     context.timings.note("create", began, context.elapsed());
     let id = &created.sandbox.sandbox_id;
     if created.reused {
