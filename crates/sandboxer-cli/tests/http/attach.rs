@@ -189,3 +189,29 @@ fn a_slow_reader_slows_the_command_and_memory_stays_bounded() {
         served.end(&id).await;
     });
 }
+
+#[test]
+fn a_server_that_stops_says_so_and_ends_what_is_attached() {
+    run(async {
+        let mut served = Served::start();
+        let id = served.sandbox(|_| {}).await;
+        let (_input, mut outputs) = served.client.attach(&id, &start("sleep 4717")).await.unwrap().split();
+        assert!(matches!(outputs.next().await.unwrap(), Output::Started(_)));
+        let stopping = std::thread::spawn(move || {
+            served.stop();
+            served
+        });
+        assert_eq!(outputs.next().await.unwrap_err().code, ErrorCode::Draining);
+        drop(outputs);
+        let served = stopping.join().unwrap();
+        let id = id.to_string();
+        assert_eq!(
+            served
+                .world
+                .run(&["exec", &id, "--", "pgrep", "-f", "sleep 471[7]"])
+                .code,
+            1
+        );
+        served.world.destroy(&id);
+    });
+}

@@ -176,3 +176,30 @@ fn large_files_go_through_without_being_held() {
         served.end(&id).await;
     });
 }
+
+#[test]
+fn a_full_disk_is_told_and_what_was_there_stays() {
+    run(async {
+        let served = Served::start();
+        let profiles = served.world.path().join("home/.config/sandboxer/profiles");
+        std::fs::create_dir_all(&profiles).unwrap();
+        let small = "id: profile.small\nversion: 1.0.0\ndescription: little room\nextension: ext.native\nresources:\n  disk_mb: 16\n";
+        std::fs::write(profiles.join("profile.small.yaml"), small).unwrap();
+        let id = served
+            .sandbox(|request| request.profile = Some("profile.small".to_owned()))
+            .await;
+        let client = &served.client;
+        client.write_file(&id, "kept", None, body(b"old")).await.unwrap();
+        let large = made_by(|to| (0..64).try_for_each(|_| to.write_all(&[7; 1 << 20])));
+        let error = client.write_file(&id, "kept", None, large).await.unwrap_err();
+        // Where the kernel does not hold the limit of an ordinary user, somebody watches, and the sandbox ends.
+        if error.code != ErrorCode::QuotaExceeded && std::env::var_os("SBX_TEST_ROOTLESS").is_some() {
+            crate::support::skip("a_full_disk_is_told", "the limit is held by a watchdog here");
+        } else {
+            assert_eq!(error.code, ErrorCode::QuotaExceeded, "{error:?}");
+            let left = served.sh(&id, "cat kept; ls -A").await.stdout;
+            assert_eq!(left, "oldkept\n");
+        }
+        served.end(&id).await;
+    });
+}

@@ -13,16 +13,16 @@ use serde_json::Value;
 use crate::support::{World, wait_until};
 
 /// A server.
-pub struct Served {
-    pub world: World,
-    pub key: String,
-    pub address: String,
-    pub client: Client,
+pub(crate) struct Served {
+    pub(crate) world: World,
+    pub(crate) key: String,
+    pub(crate) address: String,
+    pub(crate) client: Client,
     child: Child,
 }
 
 impl Served {
-    pub fn start() -> Served {
+    pub(crate) fn start() -> Served {
         let world = World::new();
         let key = world
             .run(&["keys", "create", "root", "--role", "adm", "--output", "json"])
@@ -60,7 +60,7 @@ impl Served {
     }
 
     /// A new sandbox that is ready.
-    pub async fn sandbox(&self, change: impl FnOnce(&mut CreateSandbox)) -> SandboxId {
+    pub(crate) async fn sandbox(&self, change: impl FnOnce(&mut CreateSandbox)) -> SandboxId {
         let mut request = CreateSandbox {
             profile: Some("profile.native".to_owned()),
             ..CreateSandbox::default()
@@ -71,7 +71,7 @@ impl Served {
     }
 
     /// Runs a shell program inside.
-    pub async fn sh(&self, id: &SandboxId, program: &str) -> ExecResult {
+    pub(crate) async fn sh(&self, id: &SandboxId, program: &str) -> ExecResult {
         let request = ExecRequest {
             argv: ["sh", "-c", program].map(str::to_owned).into(),
             ..ExecRequest::default()
@@ -80,7 +80,7 @@ impl Served {
     }
 
     /// Waits until nothing inside has this in its command line.
-    pub async fn wait_for_end_of(&self, id: &SandboxId, mark: &str) {
+    pub(crate) async fn wait_for_end_of(&self, id: &SandboxId, mark: &str) {
         let deadline = std::time::Instant::now() + crate::support::PATIENCE;
         loop {
             // The looking shell has the mark in its own command line, but for the way it is written there.
@@ -98,7 +98,7 @@ impl Served {
     }
 
     /// What the server holds: threads, descriptors, and zombies among its children.
-    pub fn held(&self) -> (usize, usize, usize) {
+    pub(crate) fn held(&self) -> (usize, usize, usize) {
         let own = format!("/proc/{}", self.child.id());
         let count = |dir: &str| std::fs::read_dir(format!("{own}/{dir}")).unwrap().count();
         let children = std::fs::read_to_string(format!("{own}/task/{}/children", self.child.id())).unwrap_or_default();
@@ -109,19 +109,19 @@ impl Served {
     }
 
     /// Resident memory of the server, in KiB.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// Removes a sandbox, and stops the server in order.
-    pub async fn end(mut self, id: &SandboxId) {
+    pub(crate) async fn end(mut self, id: &SandboxId) {
         self.client.destroy(id).await.unwrap();
         self.stop();
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let status = std::process::Command::new("kill")
             .args(["-s", "TERM", &self.child.id().to_string()])
             .status();
@@ -142,7 +142,7 @@ impl Drop for Served {
     }
 }
 
-pub fn client(address: &str, key: &str) -> Client {
+pub(crate) fn client(address: &str, key: &str) -> Client {
     let settings = Settings {
         address: Address::parse(address).unwrap(),
         key: Some(ApiKey::new(key).unwrap()),
@@ -154,7 +154,7 @@ pub fn client(address: &str, key: &str) -> Client {
 }
 
 /// Runs a test as a client does.
-pub fn run<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
