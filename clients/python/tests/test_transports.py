@@ -27,7 +27,9 @@ class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        told = record(labels={"host": self.headers["host"], "key": self.headers["authorization"], "agent": self.headers["user-agent"]})
+        told = record(
+            labels={"host": self.headers["host"], "key": self.headers["authorization"], "agent": self.headers["user-agent"]}
+        )
         body = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
