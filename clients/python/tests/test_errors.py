@@ -112,7 +112,8 @@ def test_a_key_that_cannot_be_one_is_refused_unseen(kind: type[Sandboxer], key: 
 
 @pytest.mark.parametrize("kind", [Sandboxer, AsyncSandboxer])
 @pytest.mark.parametrize(
-    "address", ["", "127.0.0.1:8600", "ftp://x", "unix:relative", "http://", "http://u:secret@x", "http://x?y", "http://x:99999999", "//x"]
+    "address",
+    ["", "127.0.0.1:8600", "ftp://x", "unix:relative", "http://", "http://u:secret@x", "http://x?y", "http://x:99999999", "//x"],
 )
 def test_an_address_that_makes_no_sense_is_refused(kind: type[Sandboxer], address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SANDBOXER_API", raising=False)
@@ -136,7 +137,9 @@ def test_a_command_that_fails_can_be_an_error(faces: Faces) -> None:
         told = {"exit_code": 0, "timed_out": False, "stdout": "", "stderr": "", "truncated": False}
         return httpx.Response(200, json={**told, **other})
 
-    face = faces(httpx.Response(200, json=record()), done(exit_code=3, stderr="no such file\n"), done(exit_code=3), done(timed_out=True))
+    face = faces(
+        httpx.Response(200, json=record()), done(exit_code=3, stderr="no such file\n"), done(exit_code=3), done(timed_out=True)
+    )
     box = face.do(lambda client: client.get(ID))
     with pytest.raises(CommandFailed, match="ended with 3: no such file"):
         face.settle(box.exec("cat", "x", check=True))

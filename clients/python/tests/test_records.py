@@ -51,7 +51,10 @@ def differences(kind: type[Any], schema: dict[str, Any], whole: dict[str, Any], 
     found += [f"{where}: {name} is only in the schema" for name in told.keys() - own]
     found += [f"{where}: {name} is only here" for name in own - told.keys()]
     for member in dataclasses.fields(kind):
-        inner = next((one for name, one in vars(models).items() if name in str(member.type).replace("[", " ").replace("]", " ").split()), None)
+        inner = next(
+            (one for name, one in vars(models).items() if name in str(member.type).replace("[", " ").replace("]", " ").split()),
+            None,
+        )
         reference = _reference(told.get(member.name, {}))
         if inner is not None and reference is not None:
             found += differences(inner, whole["$defs"][reference], whole, f"{where}.{member.name}")
@@ -106,7 +109,14 @@ def test_what_is_no_time_is_refused() -> None:
 
 
 def test_durations_are_written_as_the_server_reads_them() -> None:
-    pairs: list[tuple[Any, str | None]] = [("90s", "90s"), ("4h", "4h"), (90, "90s"), (0.2, "1s"), (timedelta(hours=1), "3600s"), (None, None)]
+    pairs: list[tuple[Any, str | None]] = [
+        ("90s", "90s"),
+        ("4h", "4h"),
+        (90, "90s"),
+        (0.2, "1s"),
+        (timedelta(hours=1), "3600s"),
+        (None, None),
+    ]
     for given, sent in pairs:
         assert span(given) == sent
     refused: list[Any] = ["", "1", "1w", "1.5h", "-1h", "0s", "٣h", 0, -1, float("inf"), float("nan")]
@@ -122,7 +132,14 @@ def test_times_are_sent_with_their_zone() -> None:
 
 
 def test_secrets_that_are_shown_once_are_not_printed() -> None:
-    key = {"key_id": "k", "name": "n", "role": "agt", "grants": [], "created_at": "2026-01-02T03:04:05Z", "token": "sbx_live_secret"}
+    key = {
+        "key_id": "k",
+        "name": "n",
+        "role": "agt",
+        "grants": [],
+        "created_at": "2026-01-02T03:04:05Z",
+        "token": "sbx_live_secret",
+    }
     made = decode(models.MadeKey, key)
     assert made.token == "sbx_live_secret" and "secret" not in repr(made)
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sandboxer import BadAnswer, ConnectionFailed, Draining, QuotaExceeded, RateLimited, Retries, Unavailable
+from sandboxer import BadAnswer, ConnectionFailed, Draining, QuotaExceeded, RateLimited, Retries, SandboxerError, Unavailable
 
 from .conftest import Faces
 from .support import ADDRESS, ID, KEY, problem, record
@@ -85,12 +85,14 @@ def test_a_quota_does_not_pass_by_waiting(faces: Faces) -> None:
         face.do(lambda client: client.create("profile.native"))
 
 
-@pytest.mark.parametrize("status, code", [(500, "internal"), (502, "backend_failed"), (409, "in_doubt"), (409, "busy"), (404, "not_found")])
+@pytest.mark.parametrize(
+    "status, code", [(500, "internal"), (502, "backend_failed"), (409, "in_doubt"), (409, "busy"), (404, "not_found")]
+)
 def test_other_errors_are_final(faces: Faces, status: int, code: str) -> None:
     face = faces(problem(status, code))
-    with pytest.raises(Exception, match="it does not work") as caught:
+    with pytest.raises(SandboxerError, match="it does not work") as caught:
         face.do(lambda client: client.create("profile.native"))
-    assert getattr(caught.value, "code") == code
+    assert caught.value.code == code
 
 
 def test_a_proxy_that_has_no_server_is_tried_again(faces: Faces) -> None:

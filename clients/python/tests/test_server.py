@@ -223,7 +223,10 @@ def test_events_are_told_in_order_and_taken_up_again(live: Face, make: Callable[
         if event.sandbox_id == box.id:
             seen.append(event)
     assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
-    assert [event.kind for event in seen if event.kind in ("state.ready", "state.destroyed")] == ["state.ready", "state.destroyed"]
+    assert [event.kind for event in seen if event.kind in ("state.ready", "state.destroyed")] == [
+        "state.ready",
+        "state.destroyed",
+    ]
 
 
 def test_events_come_while_they_happen(server: Server) -> None:
@@ -315,7 +318,9 @@ def test_every_operation_of_the_server_has_a_method(server: Server) -> None:
         document = client.get("/openapi.json").json()
     told = {(method.upper(), path) for path, item in document["paths"].items() if path.startswith("/v1") for method in item}
     assert len(told) > 40
-    sources = "\n".join(file.read_text() for file in (Path(__file__).resolve().parent.parent / "src" / "sandboxer" / "_ops").glob("*.py"))
+    sources = "\n".join(
+        file.read_text() for file in (Path(__file__).resolve().parent.parent / "src" / "sandboxer" / "_ops").glob("*.py")
+    )
     # A command on a connection of its own, for terminals: not in this client.
     assert {one for one in told if not _is_spoken(sources, *one)} == {("GET", "/v1/sandboxes/{id}/exec")}
 

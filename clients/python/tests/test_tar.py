@@ -85,7 +85,10 @@ def test_links_that_lead_out_are_refused_before_anything_is_sent(tmp_path: Path,
         (root / "through").symlink_to("/etc")
     with pytest.raises(InvalidInput, match="leads out of") as caught:
         body(root)
-    assert f"is a link to {'/etc' if target.startswith('through') else target}," in caught.value.detail or "through" in caught.value.detail
+    assert (
+        f"is a link to {'/etc' if target.startswith('through') else target}," in caught.value.detail
+        or "through" in caught.value.detail
+    )
     assert "exclude" in caught.value.hints[0]
     assert "dir" in members(packed(root, "link", "through"))
 
@@ -137,7 +140,9 @@ def test_a_directory_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None
     assert members(data)["b"].issym() and b"nobody" not in data
 
 
-def test_a_directory_that_becomes_a_link_at_the_last_moment_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_becomes_a_link_at_the_last_moment_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text("nobody is to read this")

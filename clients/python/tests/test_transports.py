@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socketserver
 import ssl
@@ -27,7 +28,9 @@ class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        told = record(labels={"host": self.headers["host"], "key": self.headers["authorization"], "agent": self.headers["user-agent"]})
+        told = record(
+            labels={"host": self.headers["host"], "key": self.headers["authorization"], "agent": self.headers["user-agent"]}
+        )
         body = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
@@ -100,6 +103,8 @@ def test_a_socket_of_this_machine(tmp_path: Path, serving: Serving, faced: Faced
 def test_a_socket_that_is_not_there(tmp_path: Path, faced: Faced) -> None:
     with pytest.raises(ConnectionFailed, match=f"at unix:{tmp_path}/none failed: .*2 tries"):
         faced(f"unix:{tmp_path}/none").do(lambda client: client.get(ID))
+    # Now, and not in the middle of another test.
+    gc.collect()
 
 
 def test_a_path_before_that_of_the_api_is_kept(serving: Serving, faced: Faced) -> None:

@@ -23,7 +23,12 @@ class Awaiting(Driver):
     """A transport of requests, many at a time."""
 
     def __init__(
-        self, settings: Settings, core: Core, timeout: float, verify: ssl.SSLContext | bool, transport: httpx.AsyncBaseTransport | None
+        self,
+        settings: Settings,
+        core: Core,
+        timeout: float,
+        verify: ssl.SSLContext | bool,
+        transport: httpx.AsyncBaseTransport | None,
     ) -> None:
         self.core = core
         self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -131,5 +131,3 @@ class _Stream:
         if self._response is not None:
             self._response.close()
             self._response = None
-
-

@@ -65,7 +65,7 @@ def parse_time(text: str, where: str = "the answer") -> datetime:
     return moment.replace(microsecond=int(((fraction or "") + "000000")[:6])).astimezone(timezone.utc)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:
     """Name → its type, and whether there is no answer without it."""
     hints = typing.get_type_hints(kind)

@@ -106,7 +106,9 @@ def try_webhook(core: Core, sink_id: str) -> Flow[told.TestedWebhook]:
 
 def redeliver(core: Core, *, sink: str | None = None, sandbox: str | None = None) -> Flow[told.Redelivered]:
     """Takes up again the events that were given up after too many tries, all or only some."""
-    return (yield from core.one(told.Redelivered, post(path("events", "redeliver"), None, [("sink", sink), ("sandbox", sandbox)])))
+    return (
+        yield from core.one(told.Redelivered, post(path("events", "redeliver"), None, [("sink", sink), ("sandbox", sandbox)]))
+    )
 
 
 def keys(core: Core) -> Flow[list[told.Key]]:
