@@ -119,7 +119,10 @@ mod tests {
     #[test]
     fn nothing_but_the_service_is_shown() {
         for (url, shown) in [
-            ("https://hooks.example:8443/services/T0/secret?a=b", "https://hooks.example:8443"),
+            (
+                "https://hooks.example:8443/services/T0/secret?a=b",
+                "https://hooks.example:8443",
+            ),
             ("https://hooks.example", "https://hooks.example"),
             ("https://hooks.example?secret", "https://hooks.example"),
             ("https://user:secret@hooks.example/", "https://"),
