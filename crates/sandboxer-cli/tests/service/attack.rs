@@ -13,6 +13,9 @@ use crate::http::{Ask, Line};
 /// From where attacks come.
 pub(crate) const FROM: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
+/// From one time to the next, of each attacker: with no pause, the machine would be busy with the attackers themselves.
+const APART: Duration = Duration::from_millis(20);
+
 /// What was answered, and how often: a status, or that the connection was closed.
 #[derive(Default, Clone)]
 pub(crate) struct Answers(Arc<Mutex<BTreeMap<String, usize>>>);
@@ -61,7 +64,9 @@ impl Attack {
         for _ in 0..attackers {
             let (once, answers, stop) = (once.clone(), attack.answers.clone(), Arc::clone(&attack.stop));
             attack.attackers.spawn(async move {
+                let mut ticks = tokio::time::interval(APART);
                 while !stop.load(Ordering::Relaxed) {
+                    ticks.tick().await;
                     once(answers.clone()).await;
                 }
             });

@@ -74,7 +74,7 @@ pub(super) fn id(sandbox: &Value) -> String {
 /// What a refusal repeats to the one who sent it, and to nobody else: names of things and members that do not exist, since a
 /// refusal without them helps nobody. Values are never repeated.
 fn is_a_name(mark: &str) -> bool {
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 24] = [
         "body `{\"*\"`",
         "body `{\"*\":`",
         "body `{\"*\": 1}`",
@@ -96,6 +96,9 @@ fn is_a_name(mark: &str) -> bool {
         "query `GET /docs?*`",
         "query of a list `*=1`",
         "query of a sandbox `/files?*`",
+        "query of a sandbox `/files/list?path=*`",
+        "file `\"missing/*\"`",
+        "message with a member too many",
     ];
     NAMES.contains(&mark)
 }
