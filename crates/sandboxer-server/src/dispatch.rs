@@ -26,6 +26,8 @@ use crate::state::State;
 
 /// What the caller calls a request, and what it is called here otherwise.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The status of what a limit refuses. The numbers tell of it.
+const TOO_MANY: u16 = 429;
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
@@ -85,7 +87,9 @@ async fn carry_out(state: Arc<State>, route: Arc<Route>, call: Call) -> Response
         Err(error) => refusal(&error, whose.standing),
     };
     let status = answer.status();
+    // A key that asks too often is refused without a trace: else it would write as often as it asks.
     if let Some(identity) = &whose.identity
+        && status != TOO_MANY
         && (route.changes() || matches!(status, 401 | 403))
     {
         let entry = audit::entry(route.id, &object, identity, address, &request_id, status);
@@ -248,8 +252,8 @@ fn whole_seconds(wait: Duration) -> String {
 
 fn tell(state: &State, route: &Route, whose: &Whose, id: &str, status: u16, took: Duration, object: &Object) {
     let level = if status >= 500 { Level::Error } else { Level::Info };
-    // What only looks, and went well, would drown the rest.
-    if !route.changes() && status < 400 {
+    // What only looks, and went well, would drown the rest; and so would who asks too often.
+    if status == TOO_MANY || (!route.changes() && status < 400) {
         return;
     }
     let (status, took) = (status.to_string(), took.as_millis().to_string());

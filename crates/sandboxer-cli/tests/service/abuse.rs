@@ -1,0 +1,269 @@
+//! One caller misbehaves in every way that costs nothing, and another does not notice: the limits hold, each is answered with its
+//! code, and afterwards the server holds no more than before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::attack::{Answers, Attack, FROM, drip, endless, say};
+use crate::http::{Ask, Line, runtime};
+use crate::server::{Holds, Server, key, may_open, unbound};
+use crate::support::{World, skip, wait_until};
+use crate::victim::Victim;
+
+/// Connections that one address may have: half of all there may be.
+const OF_ONE: usize = 512;
+/// Connections that one address tries to have.
+const IDLE: usize = 10_000;
+/// Of those, how many are being opened at any time.
+const OPENING: usize = 64;
+/// How long a server may keep one that says nothing, and some.
+const HELD: Duration = Duration::from_secs(20);
+/// A connection that the kernel let its peer believe in when too many wanted one, and that no server ever had.
+const UNHEARD: &str = "unheard";
+/// Connections whose requests never end.
+const SLOW: usize = 500;
+/// Sandboxes on a page.
+const ON_A_PAGE: usize = 10;
+/// Who asks for them at once.
+const READERS: usize = 8;
+/// Sandboxes on record of the one who asks for them.
+const RECORDS: usize = 24;
+/// Files that this process needs for all that.
+const FILES: u64 = 16_384;
+/// What a server may hold more than before: threads that still wait for work, memory that is not given back.
+const MORE: Holds = Holds {
+    files: 16,
+    threads: 64,
+    resident_kib: 64 * 1024,
+};
+
+struct Scene {
+    world: World,
+    server: Server,
+    bad: String,
+    victim: Victim,
+    runtime: tokio::runtime::Runtime,
+    before: Holds,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let world = World::new();
+        let runtime = runtime();
+        let (good, bad) = (
+            key(&world, "good", "agt", Some("a")),
+            key(&world, "bad", "agt", Some("b")),
+        );
+        let server = Server::start(&world, &[]);
+        let ask = Ask::new("POST", "/v1/sandboxes?wait=ready").key(&good);
+        let made = runtime.block_on(server.ask(&ask.json(&json!({ "profile": "profile.native" }))));
+        let victim = Victim {
+            to: server.address,
+            token: good,
+            sandbox: made.expect(201).json()["sandbox_id"].as_str().unwrap().to_owned(),
+        };
+        // What is made once is made by now.
+        runtime.block_on(victim.measure());
+        let before = server.holds();
+        Scene {
+            world,
+            server,
+            bad,
+            victim,
+            runtime,
+            before,
+        }
+    }
+
+    /// The victim's figures without and with an attack, and what the attackers were answered.
+    fn under(&self, what: &str, begin: impl FnOnce() -> Attack) -> BTreeMap<String, usize> {
+        self.runtime.block_on(async {
+            let before = self.victim.measure().await;
+            let attack = begin();
+            self.victim.compare(what, before).await;
+            let answers = attack.stop().await.all();
+            eprintln!("{what}: {answers:?}");
+            answers
+        })
+    }
+
+    /// The server is as before, and so is the victim's sandbox.
+    fn end(self) {
+        let (before, server) = (self.before, &self.server);
+        let after = wait_until("it holds no more than before", || {
+            let now = server.holds();
+            let is_less = now.files <= before.files + MORE.files
+                && now.threads <= before.threads + MORE.threads
+                && now.resident_kib <= before.resident_kib + MORE.resident_kib;
+            if is_less {
+                Ok(now)
+            } else {
+                Err(format!("{now:?}; before: {before:?}"))
+            }
+        });
+        eprintln!("before: {before:?}; after: {after:?}");
+        let gone = Ask::new("DELETE", &format!("/v1/sandboxes/{}", self.victim.sandbox)).key(&self.victim.token);
+        let receipt = self.runtime.block_on(self.server.ask(&gone)).expect(200).json();
+        assert_eq!(receipt["state"], "destroyed", "{receipt}");
+        let lines = self.server.says();
+        assert!(!lines.contains("\"level\":\"error\""), "{lines}");
+        self.server.stop();
+        drop(self.world);
+    }
+}
+
+/// Nothing but these was answered, and the first of them.
+fn only(answers: &BTreeMap<String, usize>, allowed: &[&str]) {
+    assert!(answers.contains_key(allowed[0]), "no {} in {answers:?}", allowed[0]);
+    for answer in answers.keys() {
+        assert!(allowed.contains(&answer.as_str()), "{answer} in {answers:?}");
+    }
+}
+
+#[test]
+fn requests_that_are_too_large_too_packed_or_never_end() {
+    let scene = Scene::new();
+    let (to, post) = (scene.server.address, Ask::new("POST", "/v1/sandboxes").key(&scene.bad));
+
+    let large = post
+        .clone()
+        .bytes("application/json", vec![b' '; 1024 * 1024 + 1])
+        .wire();
+    let large = Arc::new(large);
+    let answers = scene.under("bodies of 1 MiB and one byte", || {
+        Attack::start(8, move |answers| {
+            let large = Arc::clone(&large);
+            async move { say(to, &large, &answers).await }
+        })
+    });
+    only(&answers, &["413", "429"]);
+
+    let token = scene.bad.clone();
+    let answers = scene.under("bodies that never end", || {
+        Attack::start(4, move |answers| endless(to, token.clone(), answers))
+    });
+    only(&answers, &["413", "429"]);
+
+    let packed = post
+        .header("content-encoding", "gzip")
+        .bytes("application/json", packed());
+    let answers = scene.under("packed bodies", || {
+        Attack::start(16, move |answers| {
+            let wire = packed.wire();
+            async move { say(to, &wire, &answers).await }
+        })
+    });
+    only(&answers, &["415", "429"]);
+
+    let head = Ask::get("/v1/sandboxes").header("x-large", &"b".repeat(64 * 1024));
+    let answers = scene.under("large heads", || {
+        Attack::start(16, move |answers| {
+            let wire = head.wire();
+            async move { say(to, &wire, &answers).await }
+        })
+    });
+    only(&answers, &["431"]);
+
+    let stranger = "sbx_live_00000000_00000000000000000000000000000000".to_owned();
+    let answers = scene.under("bodies that never end, of strangers", || {
+        Attack::start(4, move |answers| endless(to, stranger.clone(), answers))
+    });
+    only(&answers, &["401"]);
+    scene.end();
+}
+
+/// 64 KiB that would be 64 MiB: the head of a gzip file, and stored nonsense; nobody is to look inside.
+fn packed() -> Vec<u8> {
+    let mut bytes = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
+    bytes.resize(64 * 1024, 0);
+    bytes
+}
+
+#[test]
+fn connections_that_send_slowly_or_nothing() {
+    if let Err(files) = may_open(FILES) {
+        return skip(
+            "connections_that_send_slowly_or_nothing",
+            &format!("only {files} files may be open"),
+        );
+    }
+    let scene = Scene::new();
+    let to = scene.server.address;
+    let answers = scene.under("heads that never end", || {
+        Attack::start(SLOW, move |answers| drip(to, answers))
+    });
+    only(&answers, &["closed", "408"]);
+    assert!(answers.values().sum::<usize>() >= SLOW, "{answers:?}");
+
+    let answers = scene.runtime.block_on(async {
+        let before = scene.victim.measure().await;
+        let (answers, room) = (Answers::default(), Arc::new(Semaphore::new(OPENING)));
+        let mut idle = JoinSet::new();
+        for _ in 0..IDLE {
+            let (answers, room) = (answers.clone(), Arc::clone(&room));
+            idle.spawn(async move {
+                let turn = room.acquire().await.unwrap();
+                let mut line = Line::open(to, FROM).await.unwrap();
+                drop(turn);
+                match tokio::time::timeout(HELD, line.rest()).await {
+                    Ok(bytes) if bytes.starts_with(b"HTTP/1.1 503") => answers.add("503"),
+                    Ok(bytes) if bytes.is_empty() => answers.add("closed"),
+                    Ok(bytes) => answers.add(String::from_utf8_lossy(&bytes)),
+                    Err(_) => answers.add(UNHEARD),
+                }
+            });
+        }
+        scene.victim.compare("idle connections", before).await;
+        while idle.join_next().await.is_some() {}
+        answers
+    });
+    eprintln!("{IDLE} idle connections: {:?}", answers.all());
+    only(&answers.all(), &["503", "closed", UNHEARD]);
+    assert_eq!(answers.sum(), IDLE);
+    assert!(answers.of(UNHEARD) <= IDLE / 20, "{:?}", answers.all());
+    // Who is closed makes room for the next; at no time has one address more than its share.
+    assert!(
+        answers.of("503") >= IDLE / 2,
+        "{:?} and a share of {OF_ONE}",
+        answers.all()
+    );
+    scene.end();
+}
+
+#[test]
+fn one_who_reads_lists_all_the_time() {
+    let scene = Scene::new();
+    unbound(&scene.world, "b");
+    let to = scene.server.address;
+    scene.runtime.block_on(async {
+        let make = Ask::new("POST", "/v1/sandboxes?wait=ready")
+            .key(&scene.bad)
+            .json(&json!({ "profile": "profile.native", "labels": { "much": "x".repeat(60) } }));
+        for _ in 0..RECORDS {
+            let made = scene.server.ask(&make).await.expect(201).json();
+            let gone = format!("/v1/sandboxes/{}", made["sandbox_id"].as_str().unwrap());
+            scene
+                .server
+                .ask(&Ask::new("DELETE", &gone).key(&scene.bad))
+                .await
+                .expect(200);
+        }
+    });
+    let ask = Ask::get(&format!("/v1/sandboxes?all=true&limit={ON_A_PAGE}")).key(&scene.bad);
+    let answers = scene.under("pages of lists", || {
+        Attack::start(READERS, move |answers| {
+            let ask = ask.clone();
+            async move {
+                let mut line = Line::open(to, FROM).await.unwrap();
+                answers.add(line.ask(&ask).await.unwrap().status);
+            }
+        })
+    });
+    only(&answers, &["200", "429"]);
+    scene.end();
+}

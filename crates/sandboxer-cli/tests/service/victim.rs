@@ -1,0 +1,91 @@
+//! Somebody who minds their own business while others misbehave: how long their requests take.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::http::{Ask, Line};
+
+/// From where they come: not from where attacks do.
+const FROM: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
+/// Requests of one measurement.
+const REQUESTS: usize = 150;
+/// From one request to the next: a little less than what a key may ask for.
+const APART: Duration = Duration::from_millis(11);
+/// How long is measured at most: who gets no further has said enough.
+const LONGEST: Duration = Duration::from_secs(8);
+/// What may come on top, whatever the baseline: the clock of a busy machine.
+const NOISE: Duration = Duration::from_millis(80);
+/// How often is measured before it counts.
+const TRIES: usize = 3;
+
+/// One of them.
+#[derive(Clone)]
+pub(crate) struct Victim {
+    pub(crate) to: SocketAddr,
+    pub(crate) token: String,
+    /// The sandbox that is looked at.
+    pub(crate) sandbox: String,
+}
+
+/// What nearly all requests stayed below.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) median: Duration,
+    pub(crate) p99: Duration,
+}
+
+impl Victim {
+    /// Looks at their sandbox again and again, on a thread of their own: what attackers do must not hold up the clock.
+    pub(crate) async fn measure(&self) -> Figures {
+        let own = self.clone();
+        let measuring = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(own.look())
+        };
+        tokio::task::spawn_blocking(measuring).await.unwrap()
+    }
+
+    async fn look(&self) -> Figures {
+        let mut line = Line::open(self.to, FROM).await.unwrap();
+        let ask = Ask::get(&format!("/v1/sandboxes/{}", self.sandbox)).key(&self.token);
+        let mut ticks = tokio::time::interval(APART);
+        let mut took = Vec::new();
+        let whole = Instant::now();
+        while took.len() < REQUESTS && whole.elapsed() < LONGEST {
+            ticks.tick().await;
+            let began = Instant::now();
+            line.ask(&ask).await.unwrap().expect(200);
+            took.push(began.elapsed());
+        }
+        took.sort_unstable();
+        Figures {
+            median: took[took.len() / 2],
+            p99: took[took.len() * 99 / 100],
+        }
+    }
+
+    /// Measures while something goes on, which must not make much of a difference.
+    pub(crate) async fn compare(&self, what: &str, before: Figures) {
+        let bound = (before.p99 * 2).max(before.p99 + NOISE);
+        let mut seen = Vec::new();
+        for _ in 0..TRIES {
+            let during = self.measure().await;
+            seen.push(during);
+            if during.p99 <= bound {
+                eprintln!(
+                    "{what}: median {:.1?}, p99 {:.1?}; before: median {:.1?}, p99 {:.1?}; {} measured",
+                    during.median,
+                    during.p99,
+                    before.median,
+                    before.p99,
+                    seen.len()
+                );
+                return;
+            }
+        }
+        panic!("{what}: p99 is over {bound:?} in each of {seen:?}; before: {before:?}");
+    }
+}
