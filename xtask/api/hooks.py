@@ -24,7 +24,10 @@ def filter_case(_context, case):
 
 @schemathesis.hook
 def before_call(_context, case, _kwargs):
-    """Nobody waits for longer than a second; time-outs that are none stay as they are."""
+    """Nobody waits for longer than a second; time-outs that are none stay as they are. Events are asked for as pages: a stream of them
+    stays silent until something happens, and has tests of its own."""
+    if case.operation.path == "/v1/events":
+        case.headers["Accept"] = "application/json"
     waits = case.operation.path.endswith("/wait") or case.operation.path.endswith("/exec")
     if not (waits or (case.method == "POST" and case.operation.path == "/v1/sandboxes")):
         return
