@@ -180,7 +180,12 @@ fn destroy(row: &Row) -> (&super::figures::Figures, &super::compose::Traffic) {
 
 /// A whole result with this section in place of the one it had.
 pub(super) fn put(section: &str, result: &str) -> String {
-    let (before, rest) = result.split_once(HEADING).unwrap_or((result, ""));
+    put_at(HEADING, section, result)
+}
+
+/// The same for the section with this heading.
+pub(super) fn put_at(heading: &str, section: &str, result: &str) -> String {
+    let (before, rest) = result.split_once(heading).unwrap_or((result, ""));
     let after = rest.find("\n## ").and_then(|at| rest.get(at + 1..)).unwrap_or("");
     let mut text = format!("{}\n\n{}\n", before.trim_end(), section.trim_end());
     if !after.is_empty() {

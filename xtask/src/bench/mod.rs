@@ -7,6 +7,7 @@ mod compose_report;
 mod crun;
 mod docker;
 mod figures;
+mod http;
 mod machine;
 mod memory;
 mod place;
@@ -24,7 +25,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 40)]
     runs: usize,
     /// Only what needs no Docker (native), only what a command of ours costs by itself (cli), or only Compose stacks on a
-    /// host (compose).
+    /// host (compose), or only the HTTP API (http), which a run of everything leaves out.
     #[arg(long, value_name = "PART")]
     only: Option<Part>,
     /// Sandboxes that are alive at once when memory is measured; 0 leaves it out.
@@ -47,10 +48,24 @@ enum Part {
     Cli,
     /// Compose stacks on a host over SSH.
     Compose,
+    /// The HTTP API under load.
+    Http,
+}
+
+/// What becomes of figures beside being printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    /// They go into the result.
+    Result,
+    /// Nothing.
+    Nothing,
 }
 
 /// Builds the release binary, brings up the peers, measures, and takes everything down again.
 pub(crate) fn run(options: &Options) -> Outcome {
+    if options.only == Some(Part::Http) {
+        return http::run(if options.write { Writes::Result } else { Writes::Nothing });
+    }
     crate::process::run(workspace::cargo().args(["build", "--release", "--locked", "--package", "sandboxer-cli"]))?;
     let missing = bring_up(Need::Bench);
     for name in &missing {

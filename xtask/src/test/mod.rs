@@ -3,6 +3,7 @@
 //! How a test says that it could not run: it appends a line `name: reason` to the file named by `SBX_SKIP_LOG`, or
 //! prints `SKIPPED: name: reason`. Such a test is counted as skipped, never as passed.
 
+mod api;
 mod audit;
 mod hosts;
 mod prerequisites;
@@ -29,7 +30,7 @@ pub(crate) struct Options {
     /// What takes long as well: as an ordinary user too, and ten minutes of churn.
     #[arg(long)]
     nightly: bool,
-    /// Only this stage: workspace, rootless, weakened or doc.
+    /// Only this stage: workspace, rootless, weakened, doc or api.
     #[arg(long, value_name = "STAGE")]
     only: Option<String>,
     /// With `--only workspace`: only tests whose name holds one of these.
@@ -48,7 +49,7 @@ struct Run {
     nightly: bool,
 }
 
-const STAGES: &[&str] = &["workspace", "rootless", "weakened", "doc"];
+const STAGES: &[&str] = &["workspace", "rootless", "weakened", "doc", "api"];
 
 /// Runs the stages and says how many tests passed, failed and were skipped.
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -102,6 +103,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
     }
     if wanted("doc") {
         total += doc_stage(&run)?;
+    }
+    if wanted("api") {
+        let (tally, names) = api::stage(&run)?;
+        total += tally;
+        skipped.extend(names);
     }
 
     let mut leaks = before.leaks(&run.supervisor, &run.scratch);

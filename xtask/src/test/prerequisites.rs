@@ -16,7 +16,7 @@ pub(crate) enum Need {
 }
 
 struct Prerequisite {
-    /// A program on the path, or a file.
+    /// A program on the path, a file, or `python3` and one of its modules.
     program: &'static str,
     package: &'static str,
     for_tests: bool,
@@ -53,6 +53,8 @@ const PREREQUISITES: &[Prerequisite] = &[
     test("rsync", "rsync", "the usual script, to be compared with"),
     test("busybox", "busybox-static", "the one container image"),
     test("python3", "python3", "the resolver of test hosts"),
+    test("python3 ensurepip", "python3-venv", "clients and tools in Python"),
+    test("nsenter", "util-linux", "fuzzing without a network"),
     test("iptables", "iptables", "dockerd asks for it"),
     test("dockerd", "docker.io", "Docker engines of test hosts"),
     test("docker", "docker.io", "their client"),
@@ -83,7 +85,7 @@ pub(crate) fn bring_up(need: Need) -> Vec<String> {
 fn packages(need: Need) -> Vec<String> {
     let missing = || {
         let wanted = PREREQUISITES.iter().filter(move |p| p.for_tests || need == Need::Bench);
-        wanted.filter(|p| !process::is_installed(p.program)).collect::<Vec<_>>()
+        wanted.filter(|p| !is_there(p.program)).collect::<Vec<_>>()
     };
     let before = missing();
     if before.is_empty() {
@@ -104,6 +106,15 @@ fn packages(need: Need) -> Vec<String> {
         .into_iter()
         .map(|p| format!("{} ({}): {}: {why_not}", p.program, p.package, p.why))
         .collect()
+}
+
+fn is_there(program: &str) -> bool {
+    match program.split_once(' ') {
+        None => process::is_installed(program),
+        Some((python, module)) => {
+            process::capture(process::command(python).args(["-c", &format!("import {module}")])).is_ok()
+        }
+    }
 }
 
 fn install(packages: &[&str]) -> Outcome {
