@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use sandboxer_api::identity::{Grant, Identity, Key, MadeKey, NewKey, Project, RotateKey, SetProject};
-use sandboxer_model::error::UserError;
+use sandboxer_model::error::{ErrorCode, UserError};
 
 use crate::answer::Answer;
 use crate::call::{Call, hidden};
@@ -64,7 +64,24 @@ async fn list(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
     Answer::json(200, &call.engine().keys().await?)
 }
 
+/// Nobody makes a key that may do more than their own.
+fn no_more_than(who: &Identity, grants: &[Grant]) -> Result<(), UserError> {
+    match grants.iter().find(|grant| !who.grants.contains(grant)) {
+        None => Ok(()),
+        Some(more) => Err(UserError::new(
+            ErrorCode::Forbidden,
+            format!(
+                "this key does not have the grant `{}`, so it cannot give it away",
+                more.name()
+            ),
+        )
+        .hint("name the grants of the new key in `grants`")),
+    }
+}
+
 async fn create(call: Call, _: NoQuery, body: NewKey) -> Result<Answer, UserError> {
+    let all = || Grant::all_of(body.role);
+    no_more_than(call.who()?, &body.grants.clone().unwrap_or_else(all))?;
     let made = call.engine().make_key(&body, Some(&call.who()?.key_id)).await?;
     call.object.set(&made.key.key_id);
     Answer::json(201, &made)
@@ -82,6 +99,8 @@ async fn revoke(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> 
 
 async fn rotate(call: Call, _: NoQuery, body: RotateKey) -> Result<Answer, UserError> {
     let id = call.parameter("id");
+    let old = call.engine().key(id).await.map_err(hidden)?;
+    no_more_than(call.who()?, &old.grants)?;
     let by = &call.who()?.key_id;
     let made = call.engine().rotate_key(id, &body, Some(by)).await.map_err(hidden)?;
     call.object.set(id);

@@ -1,5 +1,6 @@
 //! Keys: what is no key is refused, what is revoked is refused at once, and what they did is on record.
 
+use sandboxer_api::identity::Grant;
 use sandboxer_model::sandbox::Actor;
 use serde_json::json;
 
@@ -138,4 +139,29 @@ async fn what_keys_did_is_on_record_and_whole() {
         .expect(200)
         .json();
     assert_eq!(verdict["intact"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_makes_a_key_that_may_do_more_than_their_own() {
+    let server = Running::start().await;
+    let few = Some(vec![Grant::KeysAdmin, Grant::SandboxesRead]);
+    let clerk = server.key("clerk", Actor::Adm, None, few).await;
+    for more in [
+        json!({ "name": "x", "role": "adm" }),
+        json!({ "name": "x", "role": "agt", "project": "p" }),
+        json!({ "name": "x", "role": "agt", "project": "p", "grants": ["sandboxes:read", "sandboxes:destroy"] }),
+    ] {
+        assert_eq!(
+            server.post(&clerk, "/v1/keys", &more).await.expect(403).code(),
+            "forbidden"
+        );
+    }
+    let root = server.adm.split('_').nth(2).unwrap();
+    let rotate = format!("/v1/keys/{root}/rotate");
+    assert_eq!(
+        server.post(&clerk, &rotate, &json!({})).await.expect(403).code(),
+        "forbidden"
+    );
+    let same = json!({ "name": "x", "role": "agt", "project": "p", "grants": ["sandboxes:read"] });
+    server.post(&clerk, "/v1/keys", &same).await.expect(201);
 }
