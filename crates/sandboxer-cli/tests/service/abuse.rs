@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::attack::{Answers, Attack, FROM, drip, endless, say};
@@ -27,6 +27,8 @@ const HELD: Duration = Duration::from_secs(20);
 const UNHEARD: &str = "unheard";
 /// Connections whose requests never end.
 const SLOW: usize = 500;
+/// Streams that one project may follow at once.
+const STREAMS: usize = 50;
 /// Sandboxes on a page.
 const ON_A_PAGE: usize = 10;
 /// Who asks for them at once.
@@ -265,5 +267,35 @@ fn one_who_reads_lists_all_the_time() {
         })
     });
     only(&answers, &["200", "429"]);
+    scene.end();
+}
+
+#[test]
+fn more_streams_than_one_project_may_follow() {
+    let scene = Scene::new();
+    let to = scene.server.address;
+    let ask = Ask::get("/v1/events")
+        .key(&scene.bad)
+        .header("accept", "text/event-stream")
+        .wire();
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&held);
+    let answers = scene.under("streams of events", || {
+        Attack::start(8, move |answers| {
+            let (ask, keep) = (ask.clone(), Arc::clone(&keep));
+            async move {
+                let mut line = Line::open(to, FROM).await.unwrap();
+                line.write(&ask).await.unwrap();
+                let status = line.read_head().await.unwrap().status;
+                answers.add(status);
+                if status == 200 {
+                    keep.lock().await.push(line);
+                }
+            }
+        })
+    });
+    only(&answers, &["200", "429"]);
+    assert_eq!(answers.get("200"), Some(&STREAMS), "{answers:?}");
+    scene.runtime.block_on(async { held.lock().await.clear() });
     scene.end();
 }
