@@ -252,8 +252,9 @@ fn whole_seconds(wait: Duration) -> String {
 
 fn tell(state: &State, route: &Route, whose: &Whose, id: &str, status: u16, took: Duration, object: &Object) {
     let level = if status >= 500 { Level::Error } else { Level::Info };
-    // What only looks, and went well, would drown the rest; and so would who asks too often.
-    if status == TOO_MANY || (!route.changes() && status < 400) {
+    // What only looks, and went well, would drown the rest; and so would who asks too often, and strangers. They are counted.
+    let is_stranger = status == 401 && whose.identity.is_none();
+    if status == TOO_MANY || is_stranger || (!route.changes() && status < 400) {
         return;
     }
     let (status, took) = (status.to_string(), took.as_millis().to_string());
