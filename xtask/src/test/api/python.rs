@@ -17,6 +17,8 @@ pub(super) fn run(run: &Run) -> Outcome<(Tally, BTreeSet<String>)> {
     run.environment(&mut command);
     command
         .arg(workspace::target_dir().join("python"))
+        // pytest keeps what its last tests wrote.
+        .env("TMPDIR", &server.folder)
         .env("SANDBOXER_TEST_API", &server.address)
         .env("SANDBOXER_TEST_KEY", &key.token)
         .stdout(Stdio::piped())

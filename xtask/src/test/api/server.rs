@@ -58,7 +58,7 @@ enum Listed {
     All(Vec<Sandbox>),
 }
 
-/// A server; it ends with this value, whatever comes of the rest.
+/// A server; it and its folder end with this value, whatever comes of the rest. What else is left the audit finds.
 pub(super) struct Server<'a> {
     run: &'a Run,
     /// Everything of it.
@@ -211,8 +211,6 @@ impl<'a> Server<'a> {
             }
         }
         self.stop()?;
-        std::fs::remove_dir_all(&self.folder)
-            .map_err(|error| format!("cannot remove {}: {error}", self.folder.display()))?;
         Ok(left)
     }
 
@@ -239,6 +237,7 @@ impl Drop for Server<'_> {
             signal(&self.child, rustix::process::Signal::KILL);
             let _ = self.child.wait();
         }
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
