@@ -228,11 +228,15 @@ Examples:
     /// Show who you are at a server, and what you may do there
     #[command(after_help = "Example:\n  sandboxer whoami --api https://box.example")]
     Whoami,
-    /// Keep everything true until told to stop: expiry, recovery, comparison with backends, leftovers, hosts
+    /// Answer the HTTP API, and keep everything true, until told to stop: expiry, recovery, comparison with backends, leftovers,
+    /// hosts
     #[command(after_help = "\
 It serves one data directory, beside whatever commands run there, and looks at once when one of them
-wrote something. There is no network interface: it only keeps house. Nothing depends on it: what it
-does not do, the next command or the next server does.
+wrote something. What it does not do, the next command or the next server does.
+
+The API is answered on the socket `api.sock` of the data directory, and at each `--listen`. An address
+that others can reach needs TLS, or a proxy that has it. Keys are made with `sandboxer keys create`;
+`/docs` of the server shows every operation.
 
 SIGTERM or SIGINT lets work at hand come to its end; a second one leaves at once. A service manager
 is told when it is ready (sd_notify).
