@@ -2,6 +2,7 @@
 
 mod admin;
 mod catalog;
+mod create;
 mod events;
 mod exec;
 mod files;
@@ -19,6 +20,7 @@ use crate::route::Route;
 /// Every route, in documentation order.
 pub fn all() -> Vec<Route> {
     [
+        create::routes(),
         sandboxes::routes(),
         exec::routes(),
         files::routes(),

@@ -1,69 +1,33 @@
-//! Sandboxes: making them, looking at them, changing and removing them.
+//! Sandboxes that are there: looking at them, changing and removing them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use axum::http::Method;
-use axum::http::header::RETRY_AFTER;
-use sandboxer_api::answer::{Created, Destroyed, ExpireAction, Explanation, Plan};
-use sandboxer_api::identity::{Grant, Identity};
+use sandboxer_api::answer::{Destroyed, ExpireAction, Explanation};
+use sandboxer_api::identity::Grant;
 use sandboxer_api::page::{DEFAULT_LIMIT, MOST, Page};
-use sandboxer_api::request::{ChangeSandbox, CreateSandbox, ExtendTtl};
+use sandboxer_api::request::{ChangeSandbox, ExtendTtl};
 use sandboxer_api::sinks::ListedEvent;
 use sandboxer_engine::Cancel;
-use sandboxer_engine::api::{Caller, CreateRequest, Extend, IfAbandoned, PageFilter, Silent};
+use sandboxer_engine::api::{Extend, PageFilter, Silent};
 use sandboxer_model::duration::Span;
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::reachability::Reachability;
-use sandboxer_model::sandbox::{Actor, Consumer, Sandbox};
+use sandboxer_model::sandbox::{Actor, Sandbox};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::create::patience;
 use crate::answer::Answer;
 use crate::call::{Call, hidden};
-use crate::idempotent;
-use crate::route::{Access, Keyed, NoBody, NoQuery, Route, Versioned, on};
-
-/// How long a call waits when the caller does not say.
-const WAIT: Duration = Duration::from_secs(60);
-/// How long one waits at most: longer ones are asked again.
-const MOST_WAIT: Duration = Duration::from_secs(600);
+use crate::route::{Access, NoBody, NoQuery, Route, Versioned, on};
 
 /// Their routes.
 pub(super) fn routes() -> Vec<Route> {
     let read = Access::Grant(Grant::SandboxesRead);
     vec![
-        on(
-            Method::POST,
-            "/v1/sandboxes",
-            "sandbox.create",
-            Access::Grant(Grant::SandboxesCreate),
-        )
-        .summary("Make a sandbox, or get the live one that fits its scope.")
-        .notes(
-            "Answers as soon as it is on record and will be made whatever happens; with `wait=ready` when it is ready.",
-        )
-        .keyed(Keyed::ByHandler)
-        .query::<CreateQuery>()
-        .body::<CreateSandbox>()
-        .answers::<Created>(202, "Accepted: it is being made.")
-        .answers::<Created>(201, "It is ready.")
-        .answers::<Created>(200, "One that was there.")
-        .by(create),
-        on(
-            Method::POST,
-            "/v1/plans",
-            "sandbox.plan",
-            Access::Grant(Grant::SandboxesCreate),
-        )
-        .summary("What a create would do; touches nothing, and refuses what a create refuses.")
-        .keyed(Keyed::No)
-        .body::<CreateSandbox>()
-        .answers::<Plan>(200, "The plan.")
-        .by(plan),
         on(Method::GET, "/v1/sandboxes", "sandbox.list", read)
             .summary("Sandboxes, newest first.")
             .notes("Without `state` and `all`, those that are not destroyed.")
@@ -164,23 +128,6 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// What a create may wait for.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum For {
-    /// That it is ready.
-    Ready,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct CreateQuery {
-    /// What to wait for; left out: nothing.
-    wait: Option<For>,
-    /// How long to wait, at most 10 minutes; 60 s when left out.
-    timeout: Option<Span>,
-}
-
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WaitQuery {
@@ -228,158 +175,6 @@ struct ListQuery {
     limit: Option<u32>,
     /// Where to go on: `next_cursor` of the page before.
     cursor: Option<String>,
-}
-
-async fn create(call: Call, query: CreateQuery, body: CreateSandbox) -> Result<Answer, UserError> {
-    let mut request = request(&call, body).await?;
-    request.idempotency_key = idempotent::key_of(&call)?.map(str::to_owned);
-    if let Some(refused) = over_rate(&call, &mut request).await? {
-        return Ok(refused);
-    }
-    let engine = call.engine();
-    let created = engine.accept(request).await?;
-    call.object.set(created.sandbox.sandbox_id.as_str());
-    let begun = match (&created.sandbox.operation_id, created.reused) {
-        (Some(operation), false) => Some(call.state.driver.start(operation.clone(), &call.state.metrics)),
-        _ => None,
-    };
-    if query.wait.is_none() {
-        return answer_created(if created.reused { 200 } else { 202 }, &created);
-    }
-    let (id, timeout) = (created.sandbox.sandbox_id.clone(), patience(query.timeout));
-    let made = match begun {
-        Some(told) => tokio::select! {
-            // What is not told any more is in the store.
-            outcome = told => outcome.unwrap_or(Ok(())).map(|()| true),
-            () = call.state.clock.sleep(timeout) => Ok(false),
-        },
-        None => match engine.wait(id.as_str(), State::Ready, timeout).await {
-            Err(error) if error.code == ErrorCode::Timeout => Ok(false),
-            other => other.map(|_| true),
-        },
-    };
-    let is_made = made?;
-    let sandbox = engine.see(&id, &call.viewer()).await.map_err(hidden)?.sandbox;
-    let status = match (is_made && sandbox.state.is_usable(), created.reused) {
-        (true, true) => 200,
-        (true, false) => 201,
-        (false, _) => 202,
-    };
-    let reused = created.reused;
-    answer_created(status, &Created { sandbox, reused })
-}
-
-fn answer_created(status: u16, created: &Created) -> Result<Answer, UserError> {
-    let place = format!("/v1/sandboxes/{}", created.sandbox.sandbox_id);
-    Ok(Answer::json(status, created)?.location(&place))
-}
-
-async fn plan(call: Call, _: NoQuery, body: CreateSandbox) -> Result<Answer, UserError> {
-    let request = request(&call, body).await?;
-    Answer::json(200, &call.engine().plan(&request).await?)
-}
-
-/// A request of the engine, in which everything about the caller comes from the key.
-async fn request(call: &Call, body: CreateSandbox) -> Result<CreateRequest, UserError> {
-    let who = call.who()?;
-    let asked = body.consumer.unwrap_or_default();
-    let tenant = if who.role == Actor::Adm {
-        Caller::Operator
-    } else {
-        Caller::Tenant
-    };
-    if tenant == Caller::Operator
-        && body
-            .profile
-            .as_deref()
-            .is_some_and(|name| name.contains('/') || name.ends_with("ml"))
-    {
-        return Err(UserError::new(
-            ErrorCode::InvalidInput,
-            "over HTTP a profile is named, not given as a file",
-        ));
-    }
-    let mut inputs = body.inputs;
-    let directories = uploaded(call, &mut inputs)?;
-    Ok(CreateRequest {
-        profile: body.profile,
-        inputs,
-        directories,
-        consumer: consumer(who, asked.actor, asked.project, asked.run_id)?,
-        owner: Some(who.name.clone()),
-        caller: tenant,
-        scope: body.scope,
-        ttl: body.ttl,
-        host: body.host,
-        labels: body.labels,
-        working_dir: PathBuf::from("/"),
-        if_abandoned: IfAbandoned::Finish,
-        ..CreateRequest::default()
-    })
-}
-
-/// Inputs that name an upload, as the directories they stand for.
-fn uploaded(call: &Call, inputs: &mut BTreeMap<String, String>) -> Result<BTreeMap<String, PathBuf>, UserError> {
-    let mut directories = BTreeMap::new();
-    for (name, id) in inputs
-        .iter()
-        .filter_map(|(name, value)| Some((name, value.strip_prefix("upload:")?)))
-    {
-        directories.insert(name.clone(), call.state.uploads.resolve(&call.viewer(), id)?);
-    }
-    inputs.retain(|name, _| !directories.contains_key(name));
-    Ok(directories)
-}
-
-/// On whose behalf: never more than the key has.
-fn consumer(
-    who: &Identity,
-    actor: Option<Actor>,
-    project: Option<String>,
-    run_id: Option<String>,
-) -> Result<Consumer, UserError> {
-    let rank = |actor: Actor| match actor {
-        Actor::Agt => 0,
-        Actor::Atm => 1,
-        Actor::Adm => 2,
-    };
-    let actor = actor.unwrap_or(who.role);
-    let is_more = rank(actor) > rank(who.role);
-    let is_foreign = who.project.is_some() && project.is_some() && project != who.project;
-    if is_more || is_foreign {
-        return Err(UserError::new(
-            ErrorCode::Forbidden,
-            "`consumer` claims more than the key has: who a sandbox is for comes from the key",
-        )
-        .hint("leave `actor` and `project` out"));
-    }
-    Ok(Consumer {
-        actor,
-        project: who.project.clone().or(project),
-        run_id,
-    })
-}
-
-/// An answer when the project makes too many sandboxes in a short time. Otherwise the request knows how many may live.
-async fn over_rate(call: &Call, request: &mut CreateRequest) -> Result<Option<Answer>, UserError> {
-    let Some(name) = request.consumer.project.clone() else {
-        return Ok(None);
-    };
-    let project = call.engine().project(&name).await?;
-    request.max_live = Some(project.max_live);
-    let Err(wait) = call.state.limits.create(&project) else {
-        return Ok(None);
-    };
-    let error = UserError::new(
-        ErrorCode::RateLimited,
-        format!(
-            "the project makes more than {} sandboxes a second",
-            project.creates_per_second
-        ),
-    )
-    .hint("wait as long as `Retry-After` says");
-    let seconds = wait.as_secs() + 1;
-    Ok(Some(Answer::problem(&error).header(RETRY_AFTER, &seconds.to_string())))
 }
 
 async fn list(call: Call, query: ListQuery, _: NoBody) -> Result<Answer, UserError> {
@@ -477,10 +272,6 @@ async fn wait(call: Call, query: WaitQuery, _: NoBody) -> Result<Answer, UserErr
         Err(error) if error.code == ErrorCode::Timeout => Ok(Answer::problem_as(408, &error)),
         Err(error) => Err(error),
     }
-}
-
-fn patience(timeout: Option<Span>) -> Duration {
-    timeout.map_or(WAIT, Span::as_std).min(MOST_WAIT)
 }
 
 async fn extend(call: Call, _: NoQuery, body: ExtendTtl) -> Result<Answer, UserError> {
