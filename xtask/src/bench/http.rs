@@ -100,6 +100,18 @@ const ROWS: &[(&str, &str, Option<&str>, Wanted)] = &[
         Wanted::AtMost(20.0),
     ),
     (
+        "native: create until ready, p50 ms; floor: an engine without a server",
+        "native_over_http_p50_ms",
+        Some("native_within_p50_ms"),
+        Wanted::Times(1.5),
+    ),
+    (
+        "native: create, exec, destroy, a connection each, p50 ms",
+        "native_round_trip_p50_ms",
+        None,
+        Wanted::Nothing,
+    ),
+    (
         "memory after all of it, MiB",
         "rss_end_mib",
         Some("rss_begin_mib"),
@@ -111,6 +123,8 @@ const ROWS: &[(&str, &str, Option<&str>, Wanted)] = &[
 enum Wanted {
     AtLeast(f64),
     AtMost(f64),
+    /// So many times the floor at most.
+    Times(f64),
     Nothing,
 }
 
@@ -152,13 +166,16 @@ fn render(figures: &BTreeMap<String, f64>) -> String {
     );
     for (what, ours, floor, wanted) in ROWS {
         let Some(ours) = figures.get(*ours) else { continue };
-        let (floor, ratio) = match floor.and_then(|name| figures.get(name)) {
+        let floor = floor.and_then(|name| figures.get(name));
+        let times = floor.map_or(f64::INFINITY, |floor| ours / floor);
+        let (floor, ratio) = match floor {
             Some(floor) => (format!("{floor:.2}"), format!("{:.2}", ours / floor)),
             None => ("–".into(), "–".into()),
         };
         let (target, verdict) = match wanted {
             Wanted::AtLeast(least) => (format!("≥ {least}"), verdict(ours >= least)),
             Wanted::AtMost(most) => (format!("≤ {most}"), verdict(ours <= most)),
+            Wanted::Times(most) => (format!("≤ {most} × floor"), verdict(times <= *most)),
             Wanted::Nothing => ("–".into(), ""),
         };
         // Writing to a string cannot fail.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::Outcome;
 use crate::client::{Ask, Connection, Samples, load};
 use crate::serve::There;
-use crate::{floor, records};
+use crate::{floor, native, records};
 
 /// Clients of the load.
 const CLIENTS: usize = 64;
@@ -18,16 +18,17 @@ const CLIENTS: usize = 64;
 const RECORDS: u32 = 100_000;
 
 /// The server's process; it ends with this value.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    there: There,
+    pub(crate) there: There,
 }
 
 impl Process {
-    fn start(folder: &Path) -> Outcome<Process> {
+    /// Starts it: `serve`, or `serve-native`.
+    pub(crate) fn start(what: &str, folder: &Path) -> Outcome<Process> {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("serve")
+            .arg(what)
             .arg(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -61,7 +62,7 @@ impl Drop for Process {
 /// All figures by name.
 pub(crate) async fn all(folder: &Path) -> Outcome<BTreeMap<String, f64>> {
     std::fs::create_dir_all(folder)?;
-    let server = Process::start(folder)?;
+    let server = Process::start("serve", folder)?;
     let (api, key) = (server.there.api.clone(), server.there.key.clone());
     let mut figures = BTreeMap::new();
     let mut note = |name: &str, figure: f64| {
@@ -133,6 +134,9 @@ pub(crate) async fn all(folder: &Path) -> Outcome<BTreeMap<String, f64>> {
         percentiles(&mut note, &format!("page_{name}"), &mut page);
     }
     note("rss_end_mib", server.resident()?);
+    if rustix::process::geteuid().is_root() {
+        native::measure(&mut note, folder).await?;
+    }
     Ok(figures)
 }
 

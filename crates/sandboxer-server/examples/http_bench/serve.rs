@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use extension_native::NativeExtension;
 use sandboxer_api::identity::{NewKey, SetProject};
 use sandboxer_engine::catalog::Catalog;
 use sandboxer_engine::{Cancel, Engine, Ports, Settings};
@@ -46,21 +47,48 @@ impl Log for Mute {
     fn line(&self, _: Level, _: &str, _: &[(&str, &str)]) {}
 }
 
-/// Serves until its input ends.
-pub(crate) async fn serve(folder: &Path) -> Outcome {
-    let world = World::new(Arc::new(TestClock::new()));
+/// What makes sandboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// One in memory that does nothing.
+    Nothing,
+    /// The native runtime.
+    Native,
+}
+
+/// An engine over a store in this directory. It lives as long as the process.
+pub(crate) async fn engine(folder: &Path, backend: Backend) -> Outcome<&'static Engine> {
     let mut registry = Registry::new();
-    registry.register(Arc::new(FakeExtension::new(world, capable("ext.native"))))?;
+    match backend {
+        Backend::Nothing => {
+            let world = World::new(Arc::new(TestClock::new()));
+            registry.register(Arc::new(FakeExtension::new(world, capable("ext.native"))))?;
+        }
+        Backend::Native => {
+            let data_dir = folder.to_owned();
+            registry.register(NativeExtension::new(extension_native::Settings { data_dir }))?;
+        }
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ports = Ports {
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
         owners: Arc::new(TestOwners::new("server")),
-        store: Store::open_shared(folder, clock.clone(), Arc::new(SystemIds)).await?,
+        store: Store::open_shared(folder, clock, Arc::new(SystemIds)).await?,
         extensions: registry,
         outbound: None,
     };
-    let engine: &'static Engine = Box::leak(Box::new(Engine::new(ports, Catalog::default(), Settings::default())));
+    Ok(Box::leak(Box::new(Engine::new(
+        ports,
+        Catalog::default(),
+        Settings::default(),
+    ))))
+}
+
+/// Serves until its input ends.
+pub(crate) async fn serve(folder: &Path, backend: Backend) -> Outcome {
+    let engine = engine(folder, backend).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let many = 1_000_000;
     let limits = SetProject {
         max_live: Some(many),
