@@ -24,6 +24,10 @@ const ONLY_NIGHTLY: &[&str] = &[
     "that_goes_on",
     "calls::",
     "power::",
+    "abuse::",
+    "canary::",
+    "drained::",
+    "killed::",
 ];
 
 /// What became of the stage.
