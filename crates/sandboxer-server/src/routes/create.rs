@@ -95,16 +95,26 @@ async fn create(call: Call, query: CreateQuery, body: CreateSandbox) -> Result<A
         return answer_created(if created.reused { 200 } else { 202 }, &created);
     }
     let (id, timeout) = (created.sandbox.sandbox_id.clone(), patience(query.timeout));
-    let made = match begun {
+    let until = call.state.clock.monotonic() + timeout;
+    let driven = match begun {
+        None => None,
         Some(told) => tokio::select! {
             // What is not told any more is in the store.
-            outcome = told => outcome.unwrap_or(Ok(())).map(|()| true),
-            () = call.state.clock.sleep(timeout) => Ok(false),
+            outcome = told => outcome.ok(),
+            () = call.state.clock.sleep(timeout) => Some(Ok(())),
         },
-        None => match engine.wait(id.as_str(), State::Ready, timeout).await {
-            Err(error) if error.code == ErrorCode::Timeout => Ok(false),
-            other => other.map(|_| true),
-        },
+    };
+    let made = match driven {
+        Some(Ok(())) => Ok(true),
+        Some(Err(error)) if error.code != ErrorCode::Busy => Err(error),
+        // Somebody else makes it: who asked first, or who found it waiting for its turn.
+        _ => {
+            let left = until.saturating_sub(call.state.clock.monotonic());
+            match engine.wait(id.as_str(), State::Ready, left).await {
+                Err(error) if error.code == ErrorCode::Timeout => Ok(false),
+                other => other.map(|_| true),
+            }
+        }
     };
     let is_made = made?;
     let sandbox = engine.see(&id, &call.viewer()).await.map_err(hidden)?.sandbox;
