@@ -12,9 +12,9 @@ pub(crate) const SET_UP: &str = "PRAGMA wal_autocheckpoint = 128; PRAGMA synchro
 
 /// The pragmas of the connection of a shared store that writes. It lives long and folds the log seldom, and never while somebody
 /// waits to open.
-pub(crate) const SHARED_WRITER: &str = "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -16384";
+pub(crate) const SHARED_WRITER: &str = "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -4096";
 /// The pragmas of those that read, and do nothing else.
-pub(crate) const SHARED_READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -16384";
+pub(crate) const SHARED_READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048";
 
 /// What leads from each version to the next, beginning with nothing. A step that was released is never changed: tables are
 /// only added to, so that a command of the release before, still running, is not disturbed.
