@@ -191,6 +191,9 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> usize) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or_default() as f64
 }
 
+/// Threads that waited for something and end when they were idle for ten seconds: on a busy machine some third of a run has more.
+const IDLE_THREADS: usize = 4;
+
 type Figure = (&'static str, fn(&Sample) -> usize);
 
 /// What may not grow at all.
@@ -211,7 +214,8 @@ fn compare(samples: &[Sample]) {
         // Now and then the server is in the middle of something of its own; what it never gives back is always there.
         let least = |samples: &[Sample]| samples.iter().map(figure).min().unwrap_or_default();
         eprintln!("{name}: {} then {}", least(before), least(after));
-        assert!(least(after) <= least(before), "{name} grew: {samples:#?}");
+        let idle = if name == "threads" { IDLE_THREADS } else { 0 };
+        assert!(least(after) <= least(before) + idle, "{name} grew: {samples:#?}");
     }
     let middle = |samples: &[Sample]| samples[samples.len() / 2].at.as_secs_f64();
     let between = middle(after) - middle(before);
