@@ -88,7 +88,9 @@ pub(crate) fn restore(world: &World) {
     connection
         .execute("ATTACH DATABASE ?1 AS whole", [copy.to_str().unwrap()])
         .unwrap();
-    let mut sql = String::from("BEGIN IMMEDIATE;");
+    // What lists and streams are read from is made anew with the rows it tells of.
+    let mut sql =
+        String::from("BEGIN IMMEDIATE; DELETE FROM main.listing; DELETE FROM main.label; DELETE FROM main.placed;");
     for (table, ..) in TABLES {
         sql += &format!("DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM whole.{table};");
     }

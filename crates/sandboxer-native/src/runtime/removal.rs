@@ -14,7 +14,7 @@ use crate::cgroup;
 use crate::error::{Kind, NativeError, Tried};
 use crate::fence;
 use crate::files;
-use crate::identity;
+use crate::identity::{self, ProcessRef};
 use crate::layout::Home;
 use crate::reap;
 use crate::socket;
@@ -160,10 +160,13 @@ impl Runtime {
     }
 }
 
-/// Ends a keeper that hangs.
+/// Ends a keeper that hangs: the one of the intent, or, where there is none yet, the one that holds the lock.
 fn end_keeper(home: &Home) {
-    if let Ok(intent) = files::read_json::<Intent>(&home.intent())
-        && let Some(fd) = intent.shim.and_then(|shim| shim.open(&identity::boot_id()))
+    let of_intent = || files::read_json::<Intent>(&home.intent()).ok()?.shim;
+    let of_lock = || files::read_json::<ProcessRef>(&home.lock()).ok();
+    if let Some(fd) = of_intent()
+        .or_else(of_lock)
+        .and_then(|keeper| keeper.open(&identity::boot_id()))
     {
         let _ = rustix::process::pidfd_send_signal(&fd, Signal::KILL);
     }

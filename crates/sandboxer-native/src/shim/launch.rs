@@ -1,6 +1,7 @@
 //! Making a sandbox: write down what will exist, make it, start pid 1, write down that it is there.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::cgroup::Groups;
 use crate::error::{Kind, NativeError, Tried};
 use crate::fence;
 use crate::files;
+use crate::identity::ProcessRef;
 use crate::idmap::{self, Lease};
 use crate::init::{Admission, Birth, rootfs::Sources};
 use crate::layout::{Home, Layout};
@@ -54,7 +56,7 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
     fence::check(&layout, &spec.id, spec.epoch)?;
     let home = layout.home(&spec.id);
     files::make_private_dir(&home.path).tried("make the sandbox's directory")?;
-    let lock = take_lock(&home)?;
+    let lock = take_lock(&home, &prepared.me)?;
     // A second look under the lock: a removal may have come between.
     fence::check(&layout, &spec.id, spec.epoch)?;
     if home.intent().exists() {
@@ -82,11 +84,16 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
     }
 }
 
-fn take_lock(home: &Home) -> Result<File, NativeError> {
-    let lock = files::open_lock(&home.lock()).tried("open the sandbox's lock")?;
+/// The sandbox's lock, with the name of its keeper in it: one that hangs before it wrote down its intent can be found, and ended.
+fn take_lock(home: &Home, keeper: &ProcessRef) -> Result<File, NativeError> {
+    let mut lock = files::open_lock(&home.lock()).tried("open the sandbox's lock")?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
         NativeError::new(Kind::Busy, "another process keeps this sandbox already").hint("try again in a moment")
     })?;
+    let name = serde_json::to_vec(keeper).unwrap_or_default();
+    lock.set_len(0)
+        .and_then(|()| lock.write_all(&name))
+        .tried("write down who keeps the sandbox")?;
     Ok(lock)
 }
 
