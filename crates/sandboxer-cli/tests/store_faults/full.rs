@@ -15,7 +15,7 @@ use crate::support::{Answer, World, finish, skip, wait_until};
 /// Bytes in a page, of the file system and of the database.
 const PAGE: u64 = 4096;
 /// Pages that no command needs more of.
-const MOST: u64 = 96;
+const MOST: u64 = 240;
 
 /// A small file system where the data of a world are.
 struct Small {
