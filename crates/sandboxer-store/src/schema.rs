@@ -122,6 +122,7 @@ CREATE TABLE alive (sandbox_id TEXT PRIMARY KEY REFERENCES sandbox (id), at BIGI
 ///
 /// `listing` and `label` repeat what a list asks for, in narrow rows: a page of a list must not read records. Triggers keep
 /// them, and the order of all events, so that a command of an earlier release that still writes keeps them right too.
+/// A row that somebody puts back from a copy takes the place of what told of it.
 /// `placed` gives events the order of their commits: the write lock is held, so numbers have no gaps.
 const CALLERS: &str = "
 CREATE TABLE listing (
@@ -133,10 +134,10 @@ CREATE TABLE label (
 ) WITHOUT ROWID;
 CREATE TABLE placed (position INTEGER PRIMARY KEY, sandbox_id TEXT NOT NULL, seq BIGINT NOT NULL);
 CREATE TRIGGER sandbox_listed AFTER INSERT ON sandbox BEGIN
-    INSERT INTO listing (id, state, profile_id, project, actor, owner, run_id, scope)
+    INSERT OR REPLACE INTO listing (id, state, profile_id, project, actor, owner, run_id, scope)
     VALUES (NEW.id, NEW.state, NEW.profile_id, NEW.project, NEW.record ->> '$.sandbox.consumer.actor',
         NEW.record ->> '$.facts.owner', NEW.record ->> '$.sandbox.consumer.run_id', NEW.record ->> '$.sandbox.scope');
-    INSERT INTO label (sandbox_id, key, value) SELECT NEW.id, each.key, each.value
+    INSERT OR REPLACE INTO label (sandbox_id, key, value) SELECT NEW.id, each.key, each.value
     FROM json_each(NEW.record, '$.sandbox.labels') AS each WHERE each.type = 'text';
 END;
 CREATE TRIGGER sandbox_moved AFTER UPDATE OF state ON sandbox WHEN OLD.state IS NOT NEW.state BEGIN
