@@ -28,6 +28,7 @@ const ONLY_NIGHTLY: &[&str] = &[
     "canary::",
     "drained::",
     "killed::",
+    "usable::its_time",
 ];
 
 /// What became of the stage.
