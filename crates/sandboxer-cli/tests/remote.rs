@@ -164,10 +164,10 @@ fn without_id(word: &str) -> String {
     word.to_owned()
 }
 
-/// `#m #s` and `#m` are the same a second later.
+/// `#m #s` and `#m` are the same a second later, and so are `in #s` and `due`.
 fn without_minor_unit(line: &str) -> String {
     let mut line = line.to_owned();
-    for (two, one) in [("#d #h", "#d"), ("#h #m", "#h"), ("#m #s", "#m")] {
+    for (two, one) in [("#d #h", "#d"), ("#h #m", "#h"), ("#m #s", "#m"), ("in #s", "due")] {
         line = line.replace(two, one);
     }
     line

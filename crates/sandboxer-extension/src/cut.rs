@@ -42,7 +42,8 @@ pub fn reached(name: &str) {
     if let Some(path) = &plan.log
         && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
     {
-        let _ = writeln!(file, "{name}");
+        // One write: threads that reach points at once must not tear each other's lines.
+        let _ = file.write_all(format!("{name}\n").as_bytes());
     }
     if let Some((target, hit)) = &plan.crash
         && target == name

@@ -1,25 +1,24 @@
-//! Connections: how many, from where, how slow. One that sends no request in time is closed, and who has many cannot take those
-//! of others.
+//! Connections: accepted, secured and served. One that sends no request in time is closed.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request};
+use axum::http::header::{CONNECTION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::dispatch::Peer;
+use crate::guests::{Guest, Guests, ShownOut};
 use crate::log::Level;
 use crate::socket::Socket;
 use crate::state::State;
@@ -35,19 +34,11 @@ const MOST_HEADERS: usize = 64;
 /// What is said to who comes when there is no room; written before anything is read.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
-/// How long the first request of a connection is waited for once the server stops: it is refused in words, and not cut off.
+/// How long a request that is on its way is waited for where a connection is about to end: it is refused in words, and not cut
+/// off.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Wait after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How many connections there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Room {
-    /// In all.
-    pub(crate) most: usize,
-    /// From one address.
-    pub(crate) most_of_one: usize,
-}
 
 /// Where requests that come through a proxy say they come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,69 +54,6 @@ pub(crate) struct Door {
     pub(crate) socket: Socket,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) forwarded: Forwarded,
-}
-
-/// Those who are inside.
-pub(crate) struct Guests {
-    room: Room,
-    inside: Mutex<HashMap<Option<IpAddr>, usize>>,
-    connections: TaskTracker,
-}
-
-impl Guests {
-    /// Nobody yet.
-    pub(crate) fn new(room: Room) -> Arc<Guests> {
-        Arc::new(Guests {
-            room,
-            inside: Mutex::default(),
-            connections: TaskTracker::new(),
-        })
-    }
-
-    /// Waits until all have left. The doors are closed by then.
-    pub(crate) async fn leave(&self) {
-        self.connections.close();
-        self.connections.wait().await;
-    }
-
-    /// Lets one in; `None`: there is no room for it.
-    fn enter(self: &Arc<Guests>, from: Option<IpAddr>) -> Option<Guest> {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = inside.values().sum();
-        let of_one = inside.get(&from).copied().unwrap_or(0);
-        // A local socket is one address for everybody, and so is a proxy.
-        let most_of_one = if from.is_some() {
-            self.room.most_of_one
-        } else {
-            self.room.most
-        };
-        if all >= self.room.most || of_one >= most_of_one {
-            return None;
-        }
-        inside.insert(from, of_one + 1);
-        Some(Guest {
-            guests: Arc::clone(self),
-            from,
-        })
-    }
-}
-
-/// A place that is given back.
-struct Guest {
-    guests: Arc<Guests>,
-    from: Option<IpAddr>,
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let mut inside = self.guests.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = inside.get_mut(&self.from) {
-            *count -= 1;
-            if *count == 0 {
-                inside.remove(&self.from);
-            }
-        }
-    }
 }
 
 /// Lets connections in until the server stops.
@@ -147,7 +75,7 @@ pub(crate) async fn accept(door: Door, router: Router, state: Arc<State>, guests
                 continue;
             }
         };
-        let Some(guest) = guests.enter(from) else {
+        let Some(guest) = guests.enter(from, state.clock.monotonic()) else {
             state.metrics.turned_away.inc();
             tokio::spawn(turn_away(stream));
             continue;
@@ -157,12 +85,16 @@ pub(crate) async fn accept(door: Door, router: Router, state: Arc<State>, guests
             state: Arc::clone(&state),
             from,
             forwarded: door.forwarded,
+            comes_late: Arc::default(),
         };
         let tls = door.tls.clone();
         guests.connections.spawn(async move {
-            let _guest = guest;
             serving.state.metrics.connections.inc();
-            serving.run(stream, tls).await;
+            let guest = Arc::new(guest);
+            tokio::select! {
+                () = serving.run(stream, tls, &guest) => {}
+                () = serving.shown_out(&guest) => {}
+            }
             serving.state.metrics.connections.dec();
         });
     }
@@ -199,13 +131,15 @@ struct Serving {
     state: Arc<State>,
     from: Option<IpAddr>,
     forwarded: Forwarded,
+    /// A request came when the place was somebody else's.
+    comes_late: Arc<AtomicBool>,
 }
 
 impl Serving {
-    async fn run(&self, stream: Stream, tls: Option<TlsAcceptor>) {
+    async fn run(&self, stream: Stream, tls: Option<TlsAcceptor>, guest: &Arc<Guest>) {
         match (stream, tls) {
-            (Stream::Unix(stream), _) => self.serve(stream).await,
-            (Stream::Tcp(stream), None) => self.serve(stream).await,
+            (Stream::Unix(stream), _) => self.serve(stream, guest).await,
+            (Stream::Tcp(stream), None) => self.serve(stream, guest).await,
             (Stream::Tcp(stream), Some(tls)) => {
                 let handshake = tls.accept(stream);
                 let stream = tokio::select! {
@@ -213,24 +147,47 @@ impl Serving {
                     () = self.state.clock.sleep(HANDSHAKE_PATIENCE) => return,
                 };
                 if let Ok(stream) = stream {
-                    self.serve(stream).await;
+                    self.serve(stream, guest).await;
                 }
             }
         }
     }
 
-    async fn serve<S>(&self, stream: S)
+    /// Returns once somebody else has the place, and what came too late was told so.
+    async fn shown_out(&self, guest: &Guest) {
+        guest.shown_out().await;
+        self.state.metrics.turned_away.inc();
+        if self.comes_late.load(Ordering::Relaxed) {
+            self.state.clock.sleep(LAST_WORDS).await;
+        }
+    }
+
+    async fn serve<S>(&self, stream: S, guest: &Arc<Guest>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (router, from, forwarded) = (self.router.clone(), self.from, self.forwarded);
+        let (guest, comes_late) = (Arc::clone(guest), Arc::clone(&self.comes_late));
         let has_asked = Arc::new(AtomicBool::new(false));
         let asks = Arc::clone(&has_asked);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             asks.store(true, Ordering::Relaxed);
+            let work = guest.work();
+            if work.is_err() {
+                comes_late.store(true, Ordering::Relaxed);
+            }
             let peer = peer(from, forwarded, request.headers());
             request.extensions_mut().insert(peer);
-            router.clone().oneshot(request.map(Body::new))
+            let router = router.clone();
+            async move {
+                match work {
+                    Ok(work) => router
+                        .oneshot(request.map(Body::new))
+                        .await
+                        .map(|answer| work.until_sent(answer)),
+                    Err(ShownOut) => Ok(no_room()),
+                }
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -256,6 +213,17 @@ impl Serving {
             }
         };
     }
+}
+
+/// What is said to a request that came as its connection was given up for another.
+fn no_room() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    answer
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
 }
 
 fn peer(from: Option<IpAddr>, forwarded: Forwarded, headers: &HeaderMap) -> Peer {

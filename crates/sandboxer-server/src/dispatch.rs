@@ -21,7 +21,7 @@ use crate::call::Call;
 use crate::idempotent::{self, Turn};
 use crate::limit::Standing;
 use crate::log::Level;
-use crate::route::{Access, Keyed, Route, Takes};
+use crate::route::{Access, Effort, Keyed, Route, Takes};
 use crate::state::State;
 
 /// What the caller calls a request, and what it is called here otherwise.
@@ -141,6 +141,10 @@ async fn answer(state: &Arc<State>, route: &Route, mut call: Call, whose: &mut W
         );
     }
     take_body(state, route, &mut call).await?;
+    let _alone = match (route.effort, call.identity.as_ref()) {
+        (Effort::Much, Some(identity)) => Some(state.turns.take(&identity.key_id).await?),
+        (Effort::Little, _) | (_, None) => None,
+    };
     let turn = match (route.keyed, call.identity.as_ref()) {
         (Keyed::Replayed, Some(identity)) => {
             let request = idempotent::request_of(route, &call, identity)?;

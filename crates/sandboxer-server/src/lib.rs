@@ -21,6 +21,7 @@ mod docs;
 mod driver;
 mod files;
 mod follow;
+mod guests;
 mod idempotent;
 mod limit;
 pub mod listen;
@@ -36,6 +37,7 @@ mod session;
 mod socket;
 mod state;
 mod tls;
+mod turns;
 mod upload;
 mod version;
 

@@ -89,6 +89,8 @@ pub struct Route {
     pub takes: Takes,
     /// What becomes of an `Idempotency-Key`.
     pub keyed: Keyed,
+    /// How much of the server one request takes.
+    pub effort: Effort,
     /// Whether it answers with an `ETag` and looks at `If-Match`.
     pub versioned: Versioned,
     /// What it answers when all is well.
@@ -98,6 +100,15 @@ pub struct Route {
     /// The schema of its body.
     pub body: Option<SchemaOf>,
     pub(crate) handler: Handler,
+}
+
+/// How much of the server one request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// A moment, or time in which nothing is worked on.
+    Little,
+    /// It reads much: those of one key are carried out one after the other.
+    Much,
 }
 
 /// Whether an operation is about one version of a thing.
@@ -169,6 +180,7 @@ pub(crate) fn on(method: Method, path: &'static str, id: &'static str, access: A
             notes: "",
             takes: Takes::Nothing,
             keyed,
+            effort: Effort::Little,
             versioned: Versioned::No,
             outcomes: Vec::new(),
             query: None,
@@ -231,6 +243,12 @@ where
     /// What becomes of an `Idempotency-Key`, where that is not what the method says.
     pub(crate) fn keyed(mut self, keyed: Keyed) -> Self {
         self.route.keyed = keyed;
+        self
+    }
+
+    /// It reads much.
+    pub(crate) fn reads_much(mut self) -> Self {
+        self.route.effort = Effort::Much;
         self
     }
 

@@ -10,9 +10,10 @@ use sandboxer_extension::port::{Clock, IdSource};
 use sandboxer_model::error::UserError;
 use tokio::sync::Notify;
 
-use crate::connection::{self, Door, Forwarded, Guests, Room};
+use crate::connection::{self, Door, Forwarded};
 use crate::driver::Driver;
 use crate::follow::hub::Hub;
+use crate::guests::{Guests, Room};
 use crate::limit::Limits;
 use crate::listen::{Listen, Protection, refuse_open};
 use crate::log::Log;
@@ -121,6 +122,7 @@ impl Server {
             ids: parts.ids,
             log: parts.log,
             limits: Limits::new(config.requests_per_second),
+            turns: Arc::default(),
             metrics: Metrics::new(),
             stop: parts.stop,
             driver: Driver::new(parts.engine, Arc::clone(&parts.changed)),

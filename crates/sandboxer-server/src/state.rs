@@ -12,6 +12,7 @@ use crate::limit::Limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::session::attached::Room;
+use crate::turns::Turns;
 use crate::upload::receive::Receiver;
 
 /// The server, as its routes see it.
@@ -22,6 +23,8 @@ pub(crate) struct State {
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) limits: Limits,
+    /// Who reads much, one after the other.
+    pub(crate) turns: Arc<Turns>,
     pub(crate) metrics: Metrics,
     /// Set when the server is to stop.
     pub(crate) stop: Cancel,

@@ -28,7 +28,6 @@ const ONLY_NIGHTLY: &[&str] = &[
     "canary::",
     "drained::",
     "killed::",
-    "usable::its_time",
 ];
 
 /// What became of the stage.

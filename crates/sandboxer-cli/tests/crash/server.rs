@@ -21,21 +21,32 @@ fn left_to_do() -> World {
     world
 }
 
-fn serve(world: &World, variable: &str, value: &str) -> Child {
-    world
+/// A server that does not outlive a test that fails.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(world: &World, variable: &str, value: &str) -> Server {
+    let child = world
         .command(&["serve"])
         .env(variable, value)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    Server(child)
 }
 
 /// Every place that is reached until each sweep was made and nothing is left to do.
 fn places() -> Vec<String> {
     let world = left_to_do();
     let log = world.path().join("cuts");
-    let mut server = serve(&world, "SBX_CUT_LOG", log.to_str().unwrap());
+    let server = serve(&world, "SBX_CUT_LOG", log.to_str().unwrap());
     wait_until("every sweep is made", || {
         let reached = hits(&log);
         let is_made = |sweep: &&str| reached.contains(&format!("reconcile.{sweep}.done:1"));
@@ -44,8 +55,7 @@ fn places() -> Vec<String> {
             missing => Err(format!("{missing:?} is missing of {reached:?}")),
         }
     });
-    server.kill().unwrap();
-    server.wait().unwrap();
+    drop(server);
     clean_up(&world);
     let mut reached = hits(&log);
     // The same sweep again is the same place.
@@ -66,7 +76,7 @@ fn a_server_that_is_killed_anywhere_leaves_nothing_undone() {
     for place in &places {
         let world = left_to_do();
         let mut server = serve(&world, "SBX_CRASH_AT", place);
-        wait_until("it dies", || match server.try_wait().unwrap() {
+        wait_until("it dies", || match server.0.try_wait().unwrap() {
             Some(_) => Ok(()),
             None => Err(place.clone()),
         });

@@ -67,6 +67,16 @@ impl Victim {
         }
     }
 
+    /// Looks at their sandbox over a connection of its own from this address, and returns the status.
+    pub(crate) async fn knock(&self, from: IpAddr) -> u16 {
+        let mut line = Line::open(self.to, from).await.unwrap();
+        let ask = Ask::get(&format!("/v1/sandboxes/{}", self.sandbox)).key(&self.token);
+        let reply = line.ask(&ask).await.unwrap();
+        // No faster than their key may ask.
+        tokio::time::sleep(APART).await;
+        reply.status
+    }
+
     /// Measures while something goes on, which must not make much of a difference.
     pub(crate) async fn compare(&self, what: &str, before: Figures) {
         let bound = (before.p99 * 2).max(before.p99 + NOISE);

@@ -21,10 +21,12 @@ pub(super) fn routes() -> Vec<Route> {
         on(Method::GET, "/v1/audit", "audit.list", read)
             .summary("Who did what, newest first.")
             .query::<AuditQuery>()
+            .reads_much()
             .answers::<Page<AuditRow>>(200, "One page.")
             .by(list),
         on(Method::POST, "/v1/audit/verify", "audit.verify", read)
             .summary("Look whether every row of the audit log is there, unchanged.")
+            .reads_much()
             .answers::<AuditVerdict>(200, "What was found.")
             .by(verify),
         on(Method::GET, "/v1/status", "server.status", read)

@@ -27,6 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
                  comment. With `Accept: application/json` it is one page of them, from the first or from behind `after`.",
             )
             .query::<EventsQuery>()
+            .reads_much()
             .answers_bytes(200, "text/event-stream", "The stream, or a page of it.")
             .answers::<Page<FollowedEvent>>(200, "The page.")
             .by(events),

@@ -18,6 +18,7 @@ pub(super) fn routes() -> Vec<Route> {
             .by(whoami),
         on(Method::GET, "/v1/keys", "key.list", admin)
             .summary("Every key, without its secret.")
+            .reads_much()
             .answers::<Vec<Key>>(200, "Newest first.")
             .by(list),
         on(Method::POST, "/v1/keys", "key.create", admin)
@@ -42,6 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
             .by(rotate),
         on(Method::GET, "/v1/projects", "project.list", admin)
             .summary("Projects and what they may use.")
+            .reads_much()
             .answers::<Vec<Project>>(200, "Every project that is known.")
             .by(projects),
         on(Method::GET, "/v1/projects/{project}", "project.get", admin)

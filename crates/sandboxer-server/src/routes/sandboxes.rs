@@ -32,6 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("Sandboxes, newest first.")
             .notes("Without `state` and `all`, those that are not destroyed.")
             .query::<ListQuery>()
+            .reads_much()
             .answers::<Page<Sandbox>>(200, "One page.")
             .by(list),
         on(
@@ -119,10 +120,12 @@ pub(super) fn routes() -> Vec<Route> {
         .by(reachability),
         on(Method::GET, "/v1/sandboxes/{id}/explain", "sandbox.explain", read)
             .summary("The seven questions, each with its evidence; alive or gone.")
+            .reads_much()
             .answers::<Explanation>(200, "The answers.")
             .by(explain),
         on(Method::GET, "/v1/sandboxes/{id}/events", "sandbox.events", read)
             .summary("What happened to it, in order, and who does not know yet.")
+            .reads_much()
             .answers::<Vec<ListedEvent>>(200, "Its events.")
             .by(events),
     ]
