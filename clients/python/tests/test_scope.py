@@ -134,12 +134,12 @@ def test_a_scope_leaves_what_was_there_before(faces: Faces) -> None:
 
 
 def test_what_an_earlier_try_made_is_ours(faces: Faces) -> None:
-    # The answer to the first try was lost; to the second, the server says that it was there already.
-    again = httpx.Response(200, json=record(reused=True))
+    # The answer to the first try was lost; to the second, the server says that the same key made it before.
+    again = httpx.Response(201, json=record(reused=False, replayed=True))
     face = faces(httpx.ReadError("reset"), again, destroyed())
     face.within(lambda client: client.sandbox(), lambda box: None)
     assert face.script.paths[-1] == DESTROY
-    # With a run, it may be what another part of that run has made.
+    # What another part of the same run has made is not.
     face = faces(httpx.Response(200, json=record(reused=True, consumer={"actor": "agt", "run_id": "r"})))
     face.within(lambda client: client.sandbox(run_id="r"), lambda box: None)
 

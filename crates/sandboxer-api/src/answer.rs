@@ -18,7 +18,7 @@ use sandboxer_model::sandbox::{Failure, Sandbox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A sandbox, new or found.
+/// A sandbox, new or found. It is the caller's own unless it was reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Created {
     /// The sandbox.
@@ -26,6 +26,36 @@ pub struct Created {
     pub sandbox: Sandbox,
     /// Whether it was alive already and fits the scope.
     pub reused: bool,
+    /// Whether an earlier request with the same idempotency key made it.
+    #[serde(default)]
+    pub replayed: bool,
+}
+
+impl Created {
+    /// One that this request made.
+    pub fn new(sandbox: Sandbox) -> Created {
+        Created {
+            sandbox,
+            reused: false,
+            replayed: false,
+        }
+    }
+
+    /// One that was alive already and fits the scope.
+    pub fn reused(sandbox: Sandbox) -> Created {
+        Created {
+            reused: true,
+            ..Created::new(sandbox)
+        }
+    }
+
+    /// One that an earlier request with the same key made.
+    pub fn replayed(sandbox: Sandbox) -> Created {
+        Created {
+            replayed: true,
+            ..Created::new(sandbox)
+        }
+    }
 }
 
 /// What a create would do. Touches nothing.

@@ -57,6 +57,8 @@ struct Accepted {
     #[serde(flatten)]
     sandbox: Sandbox,
     reused: Option<bool>,
+    #[serde(default)]
+    replayed: bool,
 }
 
 fn at(id: &SandboxId) -> String {
@@ -371,6 +373,7 @@ fn if_match(call: Call, revision: Option<&Revision>) -> Call {
 fn created(accepted: Accepted, status: u16) -> Created {
     Created {
         reused: accepted.reused.unwrap_or(status == 200),
+        replayed: accepted.replayed,
         sandbox: accepted.sandbox,
     }
 }

@@ -69,6 +69,8 @@ pub enum ErrorCode {
     NotAllowed,
     /// The server died while it did this before, and whether it was done cannot be told.
     InDoubt,
+    /// It was done before, and what it showed is shown only once.
+    AlreadyDone,
     /// The server is stopping and takes no more work.
     Draining,
 }
@@ -106,6 +108,7 @@ pub const ERROR_CODES: &[ErrorCode] = &[
     ErrorCode::TooLarge,
     ErrorCode::NotAllowed,
     ErrorCode::InDoubt,
+    ErrorCode::AlreadyDone,
     ErrorCode::Draining,
 ];
 
@@ -144,6 +147,7 @@ impl ErrorCode {
             ErrorCode::TooLarge => "too_large",
             ErrorCode::NotAllowed => "not_allowed",
             ErrorCode::InDoubt => "in_doubt",
+            ErrorCode::AlreadyDone => "already_done",
             ErrorCode::Draining => "draining",
         }
     }
@@ -167,7 +171,7 @@ impl ErrorCode {
             ErrorCode::Interrupted => 130,
             ErrorCode::Unauthenticated | ErrorCode::Forbidden => 11,
             ErrorCode::RateLimited | ErrorCode::QuotaExceeded => 12,
-            ErrorCode::PreconditionFailed | ErrorCode::InDoubt => 5,
+            ErrorCode::PreconditionFailed | ErrorCode::InDoubt | ErrorCode::AlreadyDone => 5,
             ErrorCode::TooLarge | ErrorCode::NotAllowed => 3,
             ErrorCode::Draining => 7,
         }
@@ -187,7 +191,7 @@ impl ErrorCode {
             ErrorCode::Unavailable | ErrorCode::StoreUnavailable | ErrorCode::Draining => 503,
             ErrorCode::BackendFailed => 502,
             ErrorCode::Timeout => 504,
-            ErrorCode::Stuck | ErrorCode::Interrupted | ErrorCode::InDoubt => 409,
+            ErrorCode::Stuck | ErrorCode::Interrupted | ErrorCode::InDoubt | ErrorCode::AlreadyDone => 409,
             ErrorCode::StoreCorrupt | ErrorCode::StoreForeign => 500,
             ErrorCode::Unauthenticated => 401,
             ErrorCode::Forbidden => 403,

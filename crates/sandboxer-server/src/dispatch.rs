@@ -18,7 +18,7 @@ use crate::answer::Answer;
 use crate::audit::{self, Object};
 use crate::body;
 use crate::call::Call;
-use crate::idempotent::{self, Turn};
+use crate::idempotent::{self, Keeps, Turn};
 use crate::limit::Standing;
 use crate::log::Level;
 use crate::route::{Access, Effort, Keyed, Route, Takes};
@@ -146,9 +146,13 @@ async fn answer(state: &Arc<State>, route: &Route, mut call: Call, whose: &mut W
         (Effort::Little, _) | (_, None) => None,
     };
     let turn = match (route.keyed, call.identity.as_ref()) {
-        (Keyed::Replayed, Some(identity)) => {
+        (keyed @ (Keyed::Replayed | Keyed::Once), Some(identity)) => {
+            let keeps = match keyed {
+                Keyed::Once => Keeps::Nothing,
+                _ => Keeps::Answer,
+            };
             let request = idempotent::request_of(route, &call, identity)?;
-            idempotent::begin(state, request).await?
+            idempotent::begin(state, request, keeps).await?
         }
         _ => Turn::Free,
     };

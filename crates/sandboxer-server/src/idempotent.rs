@@ -16,6 +16,7 @@ use crate::state::State;
 
 /// The key of a request.
 pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Told with an answer that is given again.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// How long the first request of a key is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,8 +34,25 @@ pub(crate) enum Turn {
     Answered(Answer),
 }
 
+/// What is kept of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// All of it.
+    Answer,
+    /// Only that there was one: it shows a secret.
+    Nothing,
+}
+
 /// A request whose answer is to be kept.
-pub(crate) struct Kept(RequestKey);
+pub(crate) struct Kept {
+    request: RequestKey,
+    keeps: Keeps,
+}
+
+/// The answer, as one that is given again.
+pub(crate) fn replayed(answer: Answer) -> Answer {
+    answer.header(REPLAYED, "true")
+}
 
 /// What the caller calls this request; `None`: nothing.
 ///
@@ -76,15 +94,22 @@ pub(crate) fn request_of(route: &Route, call: &Call, who: &Identity) -> Result<O
 /// Looks whether the request was made before; waits while it is being carried out.
 ///
 /// # Errors
-/// `KeyConflict`, `Busy`, `InDoubt`, and those of the store.
-pub(crate) async fn begin(state: &State, request: Option<RequestKey>) -> Result<Turn, UserError> {
+/// `KeyConflict`, `AlreadyDone`, `Busy`, `InDoubt`, and those of the store.
+pub(crate) async fn begin(state: &State, request: Option<RequestKey>, keeps: Keeps) -> Result<Turn, UserError> {
     let Some(request) = request else {
         return Ok(Turn::Free);
     };
     let from = state.clock.monotonic();
     loop {
         match state.engine.begin_request(&request).await? {
-            Begun::New => return Ok(Turn::Begun(Kept(request))),
+            Begun::New => return Ok(Turn::Begun(Kept { request, keeps })),
+            Begun::Answered { .. } if keeps == Keeps::Nothing => {
+                return Err(UserError::new(
+                    ErrorCode::AlreadyDone,
+                    "this request was carried out, and what it showed is shown only once",
+                )
+                .hint("if its answer was lost, look for what it made, remove it, and use another key"));
+            }
             Begun::Answered { status, body } => {
                 let media = if status < 400 {
                     "application/json"
@@ -95,7 +120,7 @@ pub(crate) async fn begin(state: &State, request: Option<RequestKey>) -> Result<
                     true => Answer::empty(status),
                     false => Answer::bytes(status, media, body.into_bytes()),
                 };
-                return Ok(Turn::Answered(answer.header(REPLAYED, "true")));
+                return Ok(Turn::Answered(replayed(answer)));
             }
             Begun::Conflict => {
                 return Err(UserError::new(
@@ -136,8 +161,11 @@ impl Kept {
             _ => None,
         };
         let stored = match (kept, &outcome) {
-            (Some(body), Ok(answer)) => state.engine.end_request(&self.0.key, answer.status(), body).await,
-            _ => state.engine.drop_request(&self.0.key).await,
+            (Some(body), Ok(answer)) => {
+                let body = if self.keeps == Keeps::Answer { body } else { "" };
+                state.engine.end_request(&self.request.key, answer.status(), body).await
+            }
+            _ => state.engine.drop_request(&self.request.key).await,
         };
         match (stored, outcome) {
             (Ok(()), outcome) => outcome,

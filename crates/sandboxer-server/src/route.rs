@@ -47,6 +47,8 @@ pub enum Keyed {
     No,
     /// The first answer is kept and given again.
     Replayed,
+    /// It shows a secret, so its answer is not kept: the second time is refused.
+    Once,
     /// The handler sees to it.
     ByHandler,
 }

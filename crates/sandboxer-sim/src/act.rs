@@ -222,7 +222,7 @@ impl Stage {
                         return;
                     };
                     let sandbox = &accepted.sandbox;
-                    if accepted.reused {
+                    if accepted.reused || accepted.replayed {
                         return;
                     }
                     watch.accepted(&sandbox.sandbox_id);

@@ -173,6 +173,11 @@ fn entry(code: ErrorCode) -> Entry {
             "the same `Idempotency-Key` again for a command that was running when the server was killed",
             "look what became of it, and use a new key to do it again",
         ),
+        ErrorCode::AlreadyDone => entry(
+            "it was done before, and what it showed is shown only once",
+            "the same `Idempotency-Key` again for a key or a webhook that was made",
+            "look for what was made (`sandboxer keys list`), remove it, and use a new key to make another",
+        ),
         ErrorCode::Draining => entry(
             "the server is stopping and takes no more work",
             "a create right after the server got SIGTERM",

@@ -8,6 +8,7 @@ from ._retry import Retries
 from .aio import AsyncAdmin, AsyncSandbox, AsyncSandboxer
 from .client import Admin, Sandbox, Sandboxer
 from .errors import (
+    AlreadyDone,
     Ambiguous,
     BackendFailed,
     BadAnswer,
@@ -48,6 +49,7 @@ from .errors import (
 
 __all__ = [
     "Admin",
+    "AlreadyDone",
     "Ambiguous",
     "AsyncAdmin",
     "AsyncSandbox",

@@ -237,6 +237,12 @@ class InDoubt(SandboxerError):
     CODE = "in_doubt"
 
 
+class AlreadyDone(SandboxerError):
+    """It was done before, and what it showed is shown only once."""
+
+    CODE = "already_done"
+
+
 class Draining(SandboxerError):
     """The server is stopping and takes no more work."""
 

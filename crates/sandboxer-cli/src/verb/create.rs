@@ -96,11 +96,14 @@ async fn at_server(context: &Context, client: &Client, wish: Wish, how: How) -> 
 }
 
 fn print(context: &Context, created: &Created) -> Result<(), UserError> {
-    if created.reused {
-        context.note(&format!(
-            "{} it was made before: by the same key, or for the same scope",
-            context.error_paint.dim("note:")
-        ));
+    let before = match (created.reused, created.replayed) {
+        (true, _) => Some("for the same scope"),
+        (false, true) => Some("by the same key"),
+        (false, false) => None,
+    };
+    if let Some(before) = before {
+        let note = context.error_paint.dim("note:");
+        context.note(&format!("{note} it was made before, {before}"));
     }
     match context.format {
         Format::Json => json::print(created),

@@ -33,14 +33,6 @@ impl Answers {
     pub(crate) fn all(&self) -> BTreeMap<String, usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-
-    pub(crate) fn of(&self, what: &str) -> usize {
-        self.all().get(what).copied().unwrap_or(0)
-    }
-
-    pub(crate) fn sum(&self) -> usize {
-        self.all().values().sum()
-    }
 }
 
 /// An attack under way.

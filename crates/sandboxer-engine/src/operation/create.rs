@@ -86,16 +86,13 @@ impl Engine {
         let mut scope_attempts = 0;
         while scope_attempts < SCOPE_ATTEMPTS {
             if let Some(sandbox) = self.live_of_scope(&prepared, progress).await? {
-                return Ok(Created { sandbox, reused: true });
+                return Ok(Created::reused(sandbox));
             }
             let mut job = self.new_creation(&prepared, req, false, progress);
             job.change().key = idempotent::take(key.as_ref());
             match drive_interruptibly(&mut job, cancel).await {
                 Ok(()) => {
-                    return Ok(Created {
-                        sandbox: job.record.sandbox,
-                        reused: false,
-                    });
+                    return Ok(Created::new(job.record.sandbox));
                 }
                 Err(Undriven::Scope) => scope_attempts += 1,
                 Err(Undriven::Key) => {
@@ -121,7 +118,7 @@ impl Engine {
         let mut scope_attempts = 0;
         while scope_attempts < SCOPE_ATTEMPTS {
             if let Some(sandbox) = self.live_of_scope(&prepared, progress).await? {
-                return Ok(Created { sandbox, reused: true });
+                return Ok(Created::reused(sandbox));
             }
             let mut job = self.new_creation(&prepared, req, false, progress);
             job.change().key = idempotent::take(key.as_ref());
@@ -136,10 +133,7 @@ impl Engine {
             job.acknowledge();
             match job.commit().await {
                 Ok(()) => {
-                    return Ok(Created {
-                        sandbox: job.record.sandbox,
-                        reused: false,
-                    });
+                    return Ok(Created::new(job.record.sandbox));
                 }
                 Err(Stop::Store(StoreError::ScopeTaken(_))) => scope_attempts += 1,
                 Err(Stop::Store(StoreError::KeyTaken)) => {

@@ -70,11 +70,11 @@ impl Engine {
                     let stuck = self.ports.store.operation(operation).await?.status
                         == sandboxer_model::operation::OperationStatus::Stuck;
                     if stuck {
-                        return Ok(Some(Created { sandbox, reused: true }));
+                        return Ok(Some(Created::replayed(sandbox)));
                     }
                     self.outlast(operation, progress).await?;
                 }
-                _ => return Ok(Some(Created { sandbox, reused: true })),
+                _ => return Ok(Some(Created::replayed(sandbox))),
             }
         }
     }

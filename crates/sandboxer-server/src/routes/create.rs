@@ -87,12 +87,19 @@ async fn create(call: Call, query: CreateQuery, body: CreateSandbox) -> Result<A
     let engine = call.engine();
     let created = engine.accept(request).await?;
     call.object.set(created.sandbox.sandbox_id.as_str());
-    let begun = match (&created.sandbox.operation_id, created.reused) {
+    let was_there = created.reused || created.replayed;
+    let begun = match (&created.sandbox.operation_id, was_there) {
         (Some(operation), false) => Some(call.state.driver.start(operation.clone(), &call.state.metrics)),
         _ => None,
     };
     if query.wait.is_none() {
-        return answer_created(if created.reused { 200 } else { 202 }, &created);
+        let is_gone = created.sandbox.state.is_gone();
+        let status = match (created.reused || is_gone, created.sandbox.state.is_usable()) {
+            (true, _) => 200,
+            (false, true) => 201,
+            (false, false) => 202,
+        };
+        return answer_created(status, &created);
     }
     let (id, timeout) = (created.sandbox.sandbox_id.clone(), patience(query.timeout));
     let until = call.state.clock.monotonic() + timeout;
@@ -123,13 +130,17 @@ async fn create(call: Call, query: CreateQuery, body: CreateSandbox) -> Result<A
         (true, false) => 201,
         (false, _) => 202,
     };
-    let reused = created.reused;
-    answer_created(status, &Created { sandbox, reused })
+    answer_created(status, &Created { sandbox, ..created })
 }
 
 fn answer_created(status: u16, created: &Created) -> Result<Answer, UserError> {
     let place = format!("/v1/sandboxes/{}", created.sandbox.sandbox_id);
-    Ok(Answer::json(status, created)?.location(&place))
+    let answer = Answer::json(status, created)?.location(&place);
+    Ok(if created.replayed {
+        idempotent::replayed(answer)
+    } else {
+        answer
+    })
 }
 
 async fn plan(call: Call, _: NoQuery, body: CreateSandbox) -> Result<Answer, UserError> {

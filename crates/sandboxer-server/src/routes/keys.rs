@@ -6,7 +6,7 @@ use sandboxer_model::error::{ErrorCode, UserError};
 
 use crate::answer::Answer;
 use crate::call::{Call, hidden};
-use crate::route::{Access, NoBody, NoQuery, Route, on};
+use crate::route::{Access, Keyed, NoBody, NoQuery, Route, on};
 
 /// Their routes.
 pub(super) fn routes() -> Vec<Route> {
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Vec<Route> {
             .by(list),
         on(Method::POST, "/v1/keys", "key.create", admin)
             .summary("Make a key. Shows it, once.")
-            .keyed(crate::route::Keyed::No)
+            .keyed(Keyed::Once)
             .body::<NewKey>()
             .answers::<MadeKey>(201, "The key and its secret.")
             .by(create),
@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
             .by(revoke),
         on(Method::POST, "/v1/keys/{id}/rotate", "key.rotate", admin)
             .summary("Make a key that takes the place of another. Shows it, once.")
-            .keyed(crate::route::Keyed::No)
+            .keyed(Keyed::Once)
             .maybe_body::<RotateKey>()
             .answers::<MadeKey>(201, "The new key and its secret.")
             .by(rotate),

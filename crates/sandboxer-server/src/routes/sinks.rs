@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::answer::Answer;
 use crate::call::{Call, hidden};
-use crate::route::{Access, NoBody, NoQuery, Route, on};
+use crate::route::{Access, Keyed, NoBody, NoQuery, Route, on};
 
 /// Their routes.
 pub(super) fn routes() -> Vec<Route> {
@@ -31,6 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
             .by(webhooks),
         on(Method::POST, "/v1/webhooks", "webhook.add", admin)
             .summary("Send events to an address from here on. Shows its secret, once.")
+            .keyed(Keyed::Once)
             .body::<AddWebhook>()
             .answers::<AddedWebhook>(201, "The webhook and its secret.")
             .by(add),

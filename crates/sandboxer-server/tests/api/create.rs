@@ -52,8 +52,13 @@ async fn the_same_key_makes_one_sandbox_however_many_ask_at_once() {
     let replies = futures_util::future::join_all(asks).await;
     let ids: BTreeSet<_> = replies.iter().map(|reply| id(&reply.json())).collect();
     assert_eq!(ids.len(), 1);
-    assert!(replies.iter().all(|reply| matches!(reply.status, 200 | 201)));
-    assert_eq!(replies.iter().filter(|reply| reply.status == 201).count(), 1);
+    assert!(replies.iter().all(|reply| reply.status == 201));
+    let is_first = |reply: &&crate::client::Reply| reply.header("idempotent-replayed").is_none();
+    assert_eq!(replies.iter().filter(is_first).count(), 1);
+    for reply in &replies {
+        let (made, again) = (reply.json(), reply.header("idempotent-replayed").is_some());
+        assert_eq!((&made["reused"], &made["replayed"]), (&json!(false), &json!(again)));
+    }
     assert_eq!(server.world.resources().len(), 1);
     let other = server
         .ask("POST", "/v1/sandboxes")
@@ -303,6 +308,50 @@ async fn a_change_is_meant_for_one_version() {
         .send()
         .await
         .expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_shows_a_secret_is_done_once_and_shown_once() {
+    let server = Running::start().await;
+    let admin = server.key("boss", Actor::Adm, None, None).await;
+    let twice = async |path: &str, key: &str, body: serde_json::Value| {
+        let ask = || {
+            server
+                .ask("POST", path)
+                .key(&admin)
+                .header("idempotency-key", key)
+                .json(&body)
+                .send()
+        };
+        let first = ask().await.expect(201).json();
+        assert_eq!(ask().await.expect(409).code(), "already_done");
+        first
+    };
+    let made = twice(
+        "/v1/keys",
+        "make",
+        json!({ "name": "n", "role": "agt", "project": "p" }),
+    )
+    .await;
+    let rotate = format!("/v1/keys/{}/rotate", made["key_id"].as_str().unwrap());
+    twice(&rotate, "rotate", json!({})).await;
+    let url = "https://hooks.example.com/x";
+    twice("/v1/webhooks", "hook", json!({ "url": url })).await;
+    let keys = server.get(&admin, "/v1/keys").await.expect(200).json();
+    let named = |name: &str| {
+        keys.as_array()
+            .unwrap()
+            .iter()
+            .filter(|key| key["name"] == name)
+            .count()
+    };
+    assert_eq!(
+        named("n"),
+        2,
+        "one that was made and the one that took its place: {keys}"
+    );
+    let webhooks = server.get(&admin, "/v1/webhooks").await.expect(200).json();
+    assert_eq!(webhooks.as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

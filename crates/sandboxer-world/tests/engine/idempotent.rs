@@ -26,7 +26,7 @@ fn the_same_key_is_the_same_sandbox() {
         let first = first.unwrap();
         let again = process.engine.create(keyed(&lab, "k"), &Silent, &Cancel::new()).await;
         let again = again.unwrap();
-        assert!(!first.reused && again.reused);
+        assert!(!first.replayed && again.replayed && !again.reused);
         assert_eq!(first.sandbox.sandbox_id, again.sandbox.sandbox_id);
         assert_eq!(lab.world.resources().len(), 1);
 
@@ -65,10 +65,7 @@ fn two_at_once_are_one() {
         );
         let (first, second) = (first.unwrap(), second.unwrap());
         assert_eq!(first.sandbox.sandbox_id, second.sandbox.sandbox_id);
-        assert_eq!(
-            [first.reused, second.reused].iter().filter(|reused| **reused).count(),
-            1
-        );
+        assert_eq!([first.replayed, second.replayed].iter().filter(|is| **is).count(), 1);
         assert_eq!(second.sandbox.state, State::Ready);
         lab.expect_sound(&one, "two at once").await;
     });
@@ -85,7 +82,7 @@ fn a_key_is_free_again_after_a_failure() {
         let failed = process.engine.create(keyed(&lab, "k"), &Silent, &Cancel::new()).await;
         assert_eq!(failed.unwrap_err().code, ErrorCode::BackendFailed);
         let made = process.engine.create(keyed(&lab, "k"), &Silent, &Cancel::new()).await;
-        assert!(!made.unwrap().reused);
+        assert!(!made.unwrap().replayed);
         lab.expect_sound(&process, "after a failure").await;
     });
 }

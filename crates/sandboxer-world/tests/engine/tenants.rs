@@ -229,7 +229,7 @@ fn what_is_there_already_takes_no_place() {
                 .create(limited(key), &Silent, &Cancel::new())
                 .await
                 .unwrap();
-            assert!(again.reused);
+            assert_eq!((again.reused, again.replayed), (key != Some("k"), key == Some("k")));
             assert_eq!(again.sandbox.sandbox_id, first.sandbox.sandbox_id);
         }
         lab.expect_sound(&process, "reuse").await;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +56,12 @@ def create(
     """
     body = yield from _body(core, profile, inputs, ttl, labels, scope, host, actor, project, run_id)
     found = yield from core.one(CreatedRecord, post(path("sandboxes"), body, key=idempotency_key, patience=60))
-    if found.reused and found.scope == "session" and found.consumer.run_id is None:
-        # A session without a run shares with nobody. So this is what an earlier try made, whose answer was lost: it is ours.
-        found = replace(found, reused=False)
     # From here on there is something that a caller who gives up has to remove.
     accepted.append(found)
     if not wait or found.is_usable:
         return found
     ready = yield from wait_for(core, found.sandbox_id, "ready", timeout=timeout)
-    return CreatedRecord(**{**vars(ready), "reused": found.reused})
+    return CreatedRecord(**{**vars(ready), "reused": found.reused, "replayed": found.replayed})
 
 
 def plan(

@@ -220,3 +220,5 @@ class CreatedRecord(SandboxRecord):
 
     #: Whether it was alive already and fits the scope.
     reused: bool = False
+    #: Whether an earlier request with the same idempotency key made it: an earlier try of ours, whose answer was lost.
+    replayed: bool = False

@@ -195,7 +195,10 @@ impl Sender<'_> {
     /// Keys that the server makes, asked for with and without a name for the request.
     pub(super) fn secrets_of_the_server(&mut self) {
         let body = json!({ "name": "other", "role": "agt", "project": "p" });
-        for name in ["key that was made", "key that was made with an idempotency key"] {
+        for (name, of_rotation) in [
+            ("key that was made", "k-2"),
+            ("key that was made with an idempotency key", "k-3"),
+        ] {
             let mut ask = Ask::new("POST", "/v1/keys");
             if name.ends_with("idempotency key") {
                 ask = ask.header("idempotency-key", "k-1");
@@ -204,7 +207,7 @@ impl Sender<'_> {
             self.keep_token(name, &made);
             let rotate = format!("/v1/keys/{}/rotate", text_of(&made, "key_id"));
             let ask = Ask::new("POST", &rotate)
-                .header("idempotency-key", "k-2")
+                .header("idempotency-key", of_rotation)
                 .json(&json!({}));
             let rotated = self.as_adm("rotate", ask).expect(201).json();
             self.keep_token("key that was rotated", &rotated);
