@@ -24,7 +24,7 @@ use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::profile::Scope;
 use sandboxer_model::sandbox::{Consumer, Sandbox};
-pub use sandboxer_store::{AuditEntry, Begun, PageFilter, PlacedEvent, RequestKey, Viewer};
+pub use sandboxer_store::{AuditEntry, Begun, PageFilter, PlacedEvent, ProjectLimits, RequestKey, Viewer};
 use serde::{Deserialize, Serialize};
 
 /// What to create.

@@ -9,7 +9,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use sandboxer_api::identity::Project;
+use sandboxer_engine::api::ProjectLimits;
 
 type OfKeys = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock, StateInformationMiddleware>;
 
@@ -77,15 +77,15 @@ impl Limits {
     ///
     /// # Errors
     /// How long until there is room for one more.
-    pub(crate) fn create(&self, project: &Project) -> Result<(), Duration> {
-        let settings = (project.creates_per_second, project.burst);
+    pub(crate) fn create(&self, project: &str, limits: ProjectLimits) -> Result<(), Duration> {
+        let settings = (limits.creates_per_second, limits.burst);
         let limiter = {
             let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
             if projects.len() > REMEMBERED {
                 projects.clear();
             }
             let of = projects
-                .entry(project.project.clone())
+                .entry(project.to_owned())
                 .and_modify(|of| {
                     if of.settings != settings {
                         *of = OfProject::new(settings);
@@ -130,16 +130,14 @@ mod tests {
     #[test]
     fn a_project_that_is_given_more_has_it_at_once() {
         let limits = Limits::new(NonZeroU32::MIN);
-        let mut project = Project {
-            project: "p".to_owned(),
+        let mut project = ProjectLimits {
             max_live: 1,
             creates_per_second: 1,
             burst: 1,
-            live: 0,
         };
-        assert_eq!(limits.create(&project), Ok(()));
-        assert!(limits.create(&project).is_err());
+        assert_eq!(limits.create("p", project), Ok(()));
+        assert!(limits.create("p", project).is_err());
         project.burst = 2;
-        assert_eq!(limits.create(&project), Ok(()));
+        assert_eq!(limits.create("p", project), Ok(()));
     }
 }

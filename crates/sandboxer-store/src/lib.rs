@@ -73,6 +73,7 @@ pub use follow::PlacedEvent;
 pub use listing::{Page, PageFilter, Viewer};
 pub use open::Store;
 pub use outbox::{Advance, Claim, Hold, Setback, Undelivered};
+pub use project::ProjectLimits;
 pub use read::SandboxFilter;
 pub use reconcile::{Sighting, Turn, TurnLease};
 pub use record::{

@@ -15,10 +15,24 @@ const CREATES_PER_SECOND: u32 = 10;
 /// Its creates at once.
 const BURST: u32 = 50;
 
-/// Each state that is not `destroyed`, so that the index answers.
-const LIVE: &str = "SELECT COUNT(*) FROM listing WHERE project = $1 AND state IN \
-                    ('requested', 'provisioning', 'ready', 'active', 'expired', 'destroying', 'failed')";
+/// Each state that is not `destroyed`, so that the index answers. Counted up to a number: who may have 50 is not told faster
+/// that they have 5,000.
+const LIVE: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM listing WHERE project = $1 AND state IN \
+                    ('requested', 'provisioning', 'ready', 'active', 'expired', 'destroying', 'failed') LIMIT $2)";
+/// Up to no number.
+const ALL: i64 = -1;
 const PROJECT: &str = "SELECT name, max_live, creates_per_second, burst FROM project";
+
+/// What a project may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProjectLimits {
+    /// Sandboxes that are not destroyed.
+    pub max_live: u32,
+    /// Creates per second.
+    pub creates_per_second: u32,
+    /// Creates at once.
+    pub burst: u32,
+}
 
 impl Store {
     /// Every project that has limits of its own, a key or a sandbox, in order of name.
@@ -41,15 +55,32 @@ impl Store {
         self.read_project_of(name)
     }
 
-    fn read_project_of(&self, name: &str) -> Result<Project, StoreError> {
+    /// What a project may use.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn limits_of(&self, name: &str) -> Result<ProjectLimits, StoreError> {
+        let project = self.read_limits_of(name)?;
+        Ok(ProjectLimits {
+            max_live: project.max_live,
+            creates_per_second: project.creates_per_second,
+            burst: project.burst,
+        })
+    }
+
+    fn read_limits_of(&self, name: &str) -> Result<Project, StoreError> {
         let sql = format!("{PROJECT} WHERE name = $1");
         let set = self.one_of(&damage::PROJECTS, &sql, [name], |row| self.read_project(row))?;
-        let live = self.one(LIVE, [name], |row| {
+        Ok(set.unwrap_or_else(|| unset(name)))
+    }
+
+    fn read_project_of(&self, name: &str) -> Result<Project, StoreError> {
+        let live = self.one(LIVE, params![name, ALL], |row| {
             row.get::<_, i64>(0).map_err(|error| self.classify(&error))
         })?;
         Ok(Project {
             live: live.and_then(|live| u32::try_from(live).ok()).unwrap_or(u32::MAX),
-            ..set.unwrap_or_else(|| unset(name))
+            ..self.read_limits_of(name)?
         })
     }
 
@@ -119,11 +150,11 @@ fn unset(name: &str) -> Project {
     }
 }
 
-/// Sandboxes of a project that are not destroyed.
-pub(crate) fn count_live(connection: &Connection, project: &str) -> rusqlite::Result<u64> {
+/// Sandboxes of a project that are not destroyed, counted up to so many.
+pub(crate) fn count_live(connection: &Connection, project: &str, up_to: u64) -> rusqlite::Result<u64> {
     let live: i64 = connection
         .prepare_cached(LIVE)?
-        .query_row([project], |row| row.get(0))?;
+        .query_row(params![project, i64::try_from(up_to).unwrap_or(ALL)], |row| row.get(0))?;
     Ok(u64::try_from(live).unwrap_or(0))
 }
 

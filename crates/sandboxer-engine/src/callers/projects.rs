@@ -2,6 +2,7 @@
 
 use sandboxer_api::identity::{Project, SetProject};
 use sandboxer_model::error::{ErrorCode, UserError};
+use sandboxer_store::ProjectLimits;
 
 use crate::engine::Engine;
 use crate::prepare::check_name;
@@ -22,6 +23,15 @@ impl Engine {
     pub async fn project(&self, project: &str) -> Result<Project, UserError> {
         check_name("the project", project)?;
         Ok(self.ports.store.project(project).await?)
+    }
+
+    /// What a project may use, without counting what it does use.
+    ///
+    /// # Errors
+    /// `InvalidInput` when that is no name of a project, and those of the store.
+    pub async fn limits_of(&self, project: &str) -> Result<ProjectLimits, UserError> {
+        check_name("the project", project)?;
+        Ok(self.ports.store.limits_of(project).await?)
     }
 
     /// Sets what a project may use; what is left out stays as it is.

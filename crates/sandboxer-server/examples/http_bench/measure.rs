@@ -109,7 +109,7 @@ pub(crate) async fn all(folder: &Path) -> Outcome<BTreeMap<String, f64>> {
 
     let mut burst = load(&api, 1000, 1000, None, |_| create.clone()).await?;
     percentiles(&mut note, "creates_at_once_1000", &mut burst);
-    settled(&mut one, &key).await?;
+    settled(&mut Connection::open(&api).await?, &key).await?;
     note("rss_after_creates_mib", server.resident()?);
 
     let ids = records::fill(folder, RECORDS, &id)?;

@@ -234,16 +234,16 @@ async fn over_rate(call: &Call, request: &mut CreateRequest) -> Result<Option<An
     let Some(name) = request.consumer.project.clone() else {
         return Ok(None);
     };
-    let project = call.engine().project(&name).await?;
-    request.max_live = Some(project.max_live);
-    let Err(wait) = call.state.limits.create(&project) else {
+    let limits = call.engine().limits_of(&name).await?;
+    request.max_live = Some(limits.max_live);
+    let Err(wait) = call.state.limits.create(&name, limits) else {
         return Ok(None);
     };
     let error = UserError::new(
         ErrorCode::RateLimited,
         format!(
             "the project makes more than {} sandboxes a second",
-            project.creates_per_second
+            limits.creates_per_second
         ),
     )
     .hint("wait as long as `Retry-After` says");
