@@ -42,7 +42,8 @@ impl Driver {
         in_flight.inc();
         self.tasks.spawn(async move {
             let outcome = match room.acquire().await {
-                Ok(_turn) => engine.resume(&operation, &Silent).await,
+                // Allocated once it begins: thousands may wait, and one at work is large.
+                Ok(_turn) => Box::pin(engine.resume(&operation, &Silent)).await,
                 Err(_) => Err(stopping()),
             };
             in_flight.dec();

@@ -27,7 +27,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "100")]
     pub(crate) requests_per_second: NonZeroU32,
     /// Connections at most, half of them from one address
-    #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(2..=65536))]
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(2..=65536))]
     pub(crate) connections: u32,
     /// Show `/metrics` to anybody who reaches the server
     #[arg(long)]

@@ -10,12 +10,12 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::attack::{Answers, Attack, FROM, drip, endless, say};
-use crate::http::{Ask, Line, runtime};
+use crate::http::{Ask, Line, runtime_elsewhere};
 use crate::server::{Holds, Server, key, may_open, unbound};
 use crate::support::{World, skip, wait_until};
 use crate::victim::{Figures, Victim};
 
-/// Connections that one address tries to have; it may have 512.
+/// Connections that one address tries to have; it may have 2048.
 const CROWD: usize = 10_000;
 /// Of those, how many come at once.
 const AT_ONCE: usize = 16;
@@ -56,7 +56,7 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let world = World::new();
-        let runtime = runtime();
+        let runtime = runtime_elsewhere();
         let (good, bad) = (
             key(&world, "good", "agt", Some("a")),
             key(&world, "bad", "agt", Some("b")),

@@ -188,8 +188,20 @@ pub(crate) async fn send(to: SocketAddr, ask: &Ask) -> io::Result<Reply> {
 
 /// Something to run all this on.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    runtime_with(|| {})
+}
+
+/// One whose threads yield to everybody else: as if what runs there ran on another machine.
+pub(crate) fn runtime_elsewhere() -> tokio::runtime::Runtime {
+    runtime_with(|| {
+        rustix::process::nice(19).unwrap();
+    })
+}
+
+fn runtime_with(begin: impl Fn() + Send + Sync + 'static) -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .on_thread_start(begin)
         .enable_all()
         .build()
         .unwrap()

@@ -32,11 +32,14 @@ pub(crate) fn fill(folder: &Path, wanted: u32, like: &str) -> Outcome<Vec<String
             }
             let id = format!("sbx-01k7ypee{}", tail.iter().collect::<String>());
             insert.execute((&id, number, like))?;
-            if number % 97 == 0 {
+            // What is looked at is at its end: the backend knows nothing of a copy, and a look at a live one would say so.
+            if number % 97 == 0 && number % 10 != 0 {
                 ids.push(id);
             }
         }
     }
     copy.commit()?;
+    // A database that has grown over months has no log of all of it.
+    sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
     Ok(ids)
 }
