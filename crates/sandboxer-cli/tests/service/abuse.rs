@@ -49,6 +49,8 @@ struct Scene {
     server: Server,
     bad: String,
     victim: Victim,
+    /// A server that is left alone, and somebody who uses it.
+    beside: (World, Server, Victim),
     runtime: tokio::runtime::Runtime,
     before: Holds,
 }
@@ -62,21 +64,20 @@ impl Scene {
             key(&world, "bad", "agt", Some("b")),
         );
         let server = Server::start(&world, &[]);
-        let ask = Ask::new("POST", "/v1/sandboxes?wait=ready").key(&good);
-        let made = runtime.block_on(server.ask(&ask.json(&json!({ "profile": "profile.native" }))));
-        let victim = Victim {
-            to: server.address,
-            token: good,
-            sandbox: made.expect(201).json()["sandbox_id"].as_str().unwrap().to_owned(),
-        };
+        let victim = user_of(&server, good, &runtime);
+        let elsewhere = World::new();
+        let token = key(&elsewhere, "good", "agt", Some("a"));
+        let left_alone = Server::start(&elsewhere, &[]);
+        let bystander = user_of(&left_alone, token, &runtime);
         // What is made once is made by now.
-        runtime.block_on(victim.measure());
+        runtime.block_on(async { tokio::join!(victim.measure(), bystander.measure()) });
         let before = server.holds();
         Scene {
             world,
             server,
             bad,
             victim,
+            beside: (elsewhere, left_alone, bystander),
             runtime,
             before,
         }
@@ -87,7 +88,7 @@ impl Scene {
         self.runtime.block_on(async {
             let before = self.victim.measure().await;
             let attack = begin();
-            self.victim.compare(what, before).await;
+            self.victim.compare(what, before, &self.beside.2).await;
             let answers = attack.stop().await.all();
             eprintln!("{what}: {answers:?}");
             answers
@@ -127,7 +128,7 @@ impl Scene {
                     one.unwrap();
                 }
             });
-            self.victim.compare(what, before).await;
+            self.victim.compare(what, before, &self.beside.2).await;
             let mut let_in = 0;
             let came = loop {
                 if let Some(came) = crowd.try_join_next() {
@@ -160,13 +161,29 @@ impl Scene {
             }
         });
         eprintln!("before: {before:?}; after: {after:?}");
-        let gone = Ask::new("DELETE", &format!("/v1/sandboxes/{}", self.victim.sandbox)).key(&self.victim.token);
-        let receipt = self.runtime.block_on(self.server.ask(&gone)).expect(200).json();
-        assert_eq!(receipt["state"], "destroyed", "{receipt}");
+        let (elsewhere, left_alone, bystander) = self.beside;
+        for (server, user) in [(server, &self.victim), (&left_alone, &bystander)] {
+            let gone = Ask::new("DELETE", &format!("/v1/sandboxes/{}", user.sandbox)).key(&user.token);
+            let receipt = self.runtime.block_on(server.ask(&gone)).expect(200).json();
+            assert_eq!(receipt["state"], "destroyed", "{receipt}");
+        }
+        left_alone.stop();
+        drop(elsewhere);
         let lines = self.server.says();
         assert!(!lines.contains("\"level\":\"error\""), "{lines}");
         self.server.stop();
         drop(self.world);
+    }
+}
+
+/// Somebody with a sandbox.
+fn user_of(server: &Server, token: String, runtime: &tokio::runtime::Runtime) -> Victim {
+    let ask = Ask::new("POST", "/v1/sandboxes?wait=ready").key(&token);
+    let made = runtime.block_on(server.ask(&ask.json(&json!({ "profile": "profile.native" }))));
+    Victim {
+        to: server.address,
+        sandbox: made.expect(201).json()["sandbox_id"].as_str().unwrap().to_owned(),
+        token,
     }
 }
 
