@@ -16,6 +16,7 @@ mod audit;
 mod body;
 mod call;
 mod connection;
+mod descriptors;
 mod dispatch;
 mod docs;
 mod driver;

@@ -11,12 +11,13 @@ use sandboxer_model::error::UserError;
 use tokio::sync::Notify;
 
 use crate::connection::{self, Door, Forwarded};
+use crate::descriptors;
 use crate::driver::Driver;
 use crate::follow::hub::Hub;
 use crate::guests::{Guests, Room};
 use crate::limit::Limits;
 use crate::listen::{Listen, Protection, refuse_open};
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::metrics::Metrics;
 use crate::session::attached;
 use crate::state::{MetricsAre, State};
@@ -134,13 +135,21 @@ impl Server {
             document: String::leak(openapi::text(&table)),
             docs: String::leak(docs::page(&table)),
         });
+        let most = descriptors::make_room(config.connections, std::io::stderr());
+        if most < config.connections {
+            let figures = [("wanted", config.connections), ("room", most)].map(|(name, n)| (name, n.to_string()));
+            let words: Vec<(&str, &str)> = figures.iter().map(|(name, n)| (*name, n.as_str())).collect();
+            state
+                .log
+                .line(Level::Warn, "too few files may be open for so many connections", &words);
+        }
         Ok(Server {
             state,
             doors,
             addresses,
             room: Room {
-                most: config.connections,
-                most_of_one: config.connections.div_ceil(2),
+                most,
+                most_of_one: most.div_ceil(2),
             },
         })
     }

@@ -15,7 +15,7 @@ const APART: Duration = Duration::from_millis(11);
 /// How long is measured at most: who gets no further has said enough.
 const LONGEST: Duration = Duration::from_secs(8);
 /// What may come on top, whatever the baseline: a debug build on a busy machine.
-const NOISE: Duration = Duration::from_millis(50);
+const NOISE: Duration = Duration::from_millis(25);
 /// How often is measured before it counts.
 const TRIES: usize = 3;
 
