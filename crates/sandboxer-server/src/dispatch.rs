@@ -141,8 +141,9 @@ async fn answer(state: &Arc<State>, route: &Route, mut call: Call, whose: &mut W
         );
     }
     take_body(state, route, &mut call).await?;
-    let _alone = match (route.effort, call.identity.as_ref()) {
-        (Effort::Much, Some(identity)) => Some(state.turns.take(&identity.key_id).await?),
+    let _in_turn = match (route.effort, call.identity.as_ref()) {
+        (Effort::Much, Some(identity)) => Some(state.readers.take(&identity.key_id).await?),
+        (Effort::Waits, Some(identity)) => Some(state.waits.take(&identity.key_id).await?),
         (Effort::Little, _) | (_, None) => None,
     };
     let turn = match (route.keyed, call.identity.as_ref()) {

@@ -89,9 +89,11 @@ impl Guests {
         if inside.of.get(&from).is_some_and(|count| *count >= most_of_one) {
             inside.show_out_one(from, now)?;
         } else if inside.all.len() >= self.room.most {
-            let (largest, _) = inside.of.iter().max_by_key(|(_, count)| **count)?;
-            let largest = *largest;
-            inside.show_out_one(largest, now)?;
+            let mut addresses: Vec<_> = inside.of.iter().map(|(from, count)| (*count, *from)).collect();
+            addresses.sort_unstable();
+            // Where most are, somebody is most likely to be idle.
+            let mut from_most = addresses.into_iter().rev();
+            from_most.find_map(|(_, from)| inside.show_out_one(from, now))?;
         }
         inside.last += 1;
         let number = inside.last;
@@ -282,6 +284,16 @@ mod tests {
         let many = [enter(&guests, 2).unwrap(), enter(&guests, 2).unwrap()];
         let last = enter(&guests, 3).unwrap();
         assert!(is_inside(&few) && !is_inside(&many[0]) && is_inside(&many[1]) && is_inside(&last));
+        // Where most are, all are busy: then elsewhere.
+        let guests = house(3, 2);
+        let few = enter(&guests, 1).unwrap();
+        let many = [enter(&guests, 2).unwrap(), enter(&guests, 2).unwrap()];
+        let work = many.each_ref().map(|one| one.work().unwrap());
+        let last = enter(&guests, 3).unwrap();
+        assert!(!is_inside(&few) && is_inside(&last));
+        let _more = last.work().unwrap();
+        assert!(enter(&guests, 4).is_none());
+        drop(work);
     }
 
     #[test]

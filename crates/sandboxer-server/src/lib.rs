@@ -41,5 +41,6 @@ mod tls;
 mod turns;
 mod upload;
 mod version;
+mod wait;
 
 pub use state::MetricsAre;

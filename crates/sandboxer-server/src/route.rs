@@ -109,6 +109,8 @@ pub struct Route {
 pub enum Effort {
     /// A moment, or time in which nothing is worked on.
     Little,
+    /// Time in which it looks again and again: so many of one key at a time.
+    Waits,
     /// It reads much: those of one key are carried out one after the other.
     Much,
 }
@@ -251,6 +253,12 @@ where
     /// It reads much.
     pub(crate) fn reads_much(mut self) -> Self {
         self.route.effort = Effort::Much;
+        self
+    }
+
+    /// It waits for something.
+    pub(crate) fn waits(mut self) -> Self {
+        self.route.effort = Effort::Waits;
         self
     }
 

@@ -21,6 +21,7 @@ use crate::log::{Level, Log};
 use crate::metrics::Metrics;
 use crate::session::attached;
 use crate::state::{MetricsAre, State};
+use crate::turns::Turns;
 use crate::upload::keep::Keep;
 use crate::upload::receive::Receiver;
 use crate::upload::sweep;
@@ -123,7 +124,8 @@ impl Server {
             ids: parts.ids,
             log: parts.log,
             limits: Limits::new(config.requests_per_second),
-            turns: Arc::default(),
+            readers: Turns::of_readers(),
+            waits: Turns::of_waits(),
             metrics: Metrics::new(),
             stop: parts.stop,
             driver: Driver::new(parts.engine, Arc::clone(&parts.changed)),

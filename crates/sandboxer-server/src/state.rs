@@ -23,8 +23,10 @@ pub(crate) struct State {
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) limits: Limits,
-    /// Who reads much, one after the other.
-    pub(crate) turns: Arc<Turns>,
+    /// Requests that read much.
+    pub(crate) readers: Arc<Turns>,
+    /// Requests that wait.
+    pub(crate) waits: Arc<Turns>,
     pub(crate) metrics: Metrics,
     /// Set when the server is to stop.
     pub(crate) stop: Cancel,

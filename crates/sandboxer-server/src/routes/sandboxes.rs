@@ -23,6 +23,7 @@ use super::create::patience;
 use crate::answer::Answer;
 use crate::call::{Call, hidden};
 use crate::route::{Access, NoBody, NoQuery, Route, Versioned, on};
+use crate::wait;
 
 /// Their routes.
 pub(super) fn routes() -> Vec<Route> {
@@ -75,6 +76,7 @@ pub(super) fn routes() -> Vec<Route> {
         on(Method::GET, "/v1/sandboxes/{id}/wait", "sandbox.wait", read)
             .summary("Wait until it is in a state.")
             .notes("408 when it is not in time; 409 at once when that state can no longer come.")
+            .waits()
             .query::<WaitQuery>()
             .answers::<Sandbox>(200, "The sandbox, in that state.")
             .by(wait),
@@ -265,12 +267,12 @@ async fn destroy(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError>
 async fn wait(call: Call, query: WaitQuery, _: NoBody) -> Result<Answer, UserError> {
     let id = call.sandbox().await?.sandbox.sandbox_id;
     let waited = tokio::select! {
-        waited = call.engine().wait(id.as_str(), query.state, patience(query.timeout)) => waited,
+        waited = wait::until(&call.state, &id, query.state, patience(query.timeout)) => waited,
         () = call.state.stop.cancelled() => Err(UserError::new(ErrorCode::Draining, "the server is stopping")
             .hint("ask again in a moment")),
     };
     match waited {
-        Ok(_) => shown(&call, &id).await,
+        Ok(()) => shown(&call, &id).await,
         // The caller's own time was too short; the server did nothing wrong.
         Err(error) if error.code == ErrorCode::Timeout => Ok(Answer::problem_as(408, &error)),
         Err(error) => Err(error),

@@ -16,3 +16,4 @@ mod keys;
 mod matrix;
 mod server;
 mod uploads;
+mod wait;
