@@ -145,7 +145,7 @@ impl Client {
         loop {
             match self.wait_once(id, State::Ready, TURN).await {
                 Ok(sandbox) => return Ok(Created { sandbox, ..created }),
-                Err(error) if error.code == ErrorCode::Timeout => {}
+                Err(error) if matches!(error.code, ErrorCode::Timeout | ErrorCode::RateLimited) => {}
                 Err(error) if error.code == ErrorCode::WrongState => return self.made_or_failed(created, error).await,
                 Err(error) => return Err(error),
             }
@@ -240,6 +240,8 @@ impl Client {
             let left = deadline.saturating_sub(clock.monotonic());
             match self.wait_once(id, state, left.min(TURN)).await {
                 Err(error) if error.code == ErrorCode::Timeout && left > TURN => {}
+                // Others wait with the same key; one of them will be done.
+                Err(error) if error.code == ErrorCode::RateLimited && clock.monotonic() < deadline => {}
                 answer => return answer,
             }
         }

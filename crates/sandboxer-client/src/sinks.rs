@@ -26,12 +26,13 @@ impl Client {
         self.ask(Call::get("v1/webhooks")).await
     }
 
-    /// Sends what happens from now on to an address.
+    /// Sends what happens from now on to an address. Its answer shows a secret, once, so it is not tried again where the server may
+    /// have heard it.
     ///
     /// # Errors
     /// Those of the server.
     pub async fn add_webhook(&self, new: &AddWebhook) -> Result<AddedWebhook, UserError> {
-        self.ask(Call::post("v1/webhooks").json(new)?).await
+        self.ask(Call::once("v1/webhooks").json(new)?).await
     }
 
     /// Forgets a webhook.

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use sandboxer_api::request::CreateSandbox;
+use sandboxer_api::request::{CreateSandbox, ExecRequest};
 use sandboxer_api::sinks::AddWebhook;
 use sandboxer_model::error::ErrorCode;
 use support::{ME, Server, answer, client, problem};
@@ -48,17 +48,18 @@ async fn a_server_that_stumbles_is_asked_again_with_the_same_key() {
         answer(503, "", ""),
         problem(503, "draining", ""),
         answer(
-            202,
+            200,
             "",
-            r#"{"sink_id":"hook-1","kind":"webhook","url":"https://x","state":"active","added_at":"2031-01-01T00:00:00Z","secret":"s"}"#,
+            r#"{"exit_code":0,"timed_out":false,"stdout":"s","stderr":"","truncated":false}"#,
         ),
     ]);
     let (client, clock) = client(&server.listen().await);
-    let new = AddWebhook {
-        url: "https://x".to_owned(),
-        events: Vec::new(),
+    let id = "sbx-01m7y6nbk6e2yr4yvpgtcdjcd8".parse().unwrap();
+    let command = ExecRequest {
+        argv: vec!["true".to_owned()],
+        ..ExecRequest::default()
     };
-    assert_eq!(client.add_webhook(&new).await.unwrap().secret, "s");
+    assert_eq!(client.exec_to_end(&id, &command).await.unwrap().stdout, "s");
     let asked = server.asked();
     let keys: Vec<_> = asked.iter().map(|one| one.header("idempotency-key").unwrap()).collect();
     assert_eq!(keys.len(), 4);
@@ -75,6 +76,19 @@ async fn a_server_that_stumbles_is_asked_again_with_the_same_key() {
         "{pauses:?}"
     );
     assert!(pauses[2] > pauses[0], "each is longer: {pauses:?}");
+}
+
+/// What was made once is not made again: nobody would have its secret.
+#[tokio::test]
+async fn what_shows_a_secret_is_not_asked_for_again_where_it_may_have_been_heard() {
+    let server = Server::saying([String::new(), answer(201, "", "{}")]);
+    let (client, _) = client(&server.listen().await);
+    let new = AddWebhook {
+        url: "https://x".to_owned(),
+        events: Vec::new(),
+    };
+    assert_eq!(client.add_webhook(&new).await.unwrap_err().code, ErrorCode::Unavailable);
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]

@@ -34,9 +34,10 @@ const MOST_HEADERS: usize = 64;
 /// What is said to who comes when there is no room; written before anything is read.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
-/// How long a request that is on its way is waited for where a connection is about to end: it is refused in words, and not cut
-/// off.
+/// How long the first request of a connection is waited for once the server stops: it is refused in words, and not cut off.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+/// How long a connection may still take whose place somebody else has.
+const FAREWELL: Duration = Duration::from_millis(50);
 /// Wait after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -75,7 +76,12 @@ pub(crate) async fn accept(door: Door, router: Router, state: Arc<State>, guests
                 continue;
             }
         };
-        let Some(guest) = guests.enter(from, state.clock.monotonic()) else {
+        let counted = match door.forwarded {
+            Forwarded::Ignored => from,
+            // The proxy's own.
+            Forwarded::Believed => None,
+        };
+        let Some(guest) = guests.enter(counted, state.clock.monotonic()) else {
             state.metrics.turned_away.inc();
             tokio::spawn(turn_away(stream));
             continue;
@@ -85,16 +91,11 @@ pub(crate) async fn accept(door: Door, router: Router, state: Arc<State>, guests
             state: Arc::clone(&state),
             from,
             forwarded: door.forwarded,
-            comes_late: Arc::default(),
         };
         let tls = door.tls.clone();
         guests.connections.spawn(async move {
             serving.state.metrics.connections.inc();
-            let guest = Arc::new(guest);
-            tokio::select! {
-                () = serving.run(stream, tls, &guest) => {}
-                () = serving.shown_out(&guest) => {}
-            }
+            serving.run(stream, tls, &Arc::new(guest)).await;
             serving.state.metrics.connections.dec();
         });
     }
@@ -131,8 +132,6 @@ struct Serving {
     state: Arc<State>,
     from: Option<IpAddr>,
     forwarded: Forwarded,
-    /// A request came when the place was somebody else's.
-    comes_late: Arc<AtomicBool>,
 }
 
 impl Serving {
@@ -144,6 +143,7 @@ impl Serving {
                 let handshake = tls.accept(stream);
                 let stream = tokio::select! {
                     stream = handshake => stream,
+                    () = guest.shown_out() => return,
                     () = self.state.clock.sleep(HANDSHAKE_PATIENCE) => return,
                 };
                 if let Ok(stream) = stream {
@@ -153,34 +153,22 @@ impl Serving {
         }
     }
 
-    /// Returns once somebody else has the place, and what came too late was told so.
-    async fn shown_out(&self, guest: &Guest) {
-        guest.shown_out().await;
-        self.state.metrics.turned_away.inc();
-        if self.comes_late.load(Ordering::Relaxed) {
-            self.state.clock.sleep(LAST_WORDS).await;
-        }
-    }
-
     async fn serve<S>(&self, stream: S, guest: &Arc<Guest>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (router, from, forwarded) = (self.router.clone(), self.from, self.forwarded);
-        let (guest, comes_late) = (Arc::clone(guest), Arc::clone(&self.comes_late));
+        let worker = Arc::clone(guest);
         let has_asked = Arc::new(AtomicBool::new(false));
         let asks = Arc::clone(&has_asked);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             asks.store(true, Ordering::Relaxed);
-            let work = guest.work();
-            if work.is_err() {
-                comes_late.store(true, Ordering::Relaxed);
-            }
             let peer = peer(from, forwarded, request.headers());
             request.extensions_mut().insert(peer);
-            let router = router.clone();
+            let (router, worker) = (router.clone(), Arc::clone(&worker));
             async move {
-                match work {
+                // Not before it is begun: what only waits behind an answer that nobody takes is no work.
+                match worker.work() {
                     Ok(work) => router
                         .oneshot(request.map(Body::new))
                         .await
@@ -200,6 +188,15 @@ impl Serving {
         // What a peer does wrong on its connection is its own affair.
         let _ = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = guest.shown_out() => {
+                self.state.metrics.turned_away.inc();
+                // What was answered is sent, and what has just come is refused in words.
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = self.state.clock.sleep(FAREWELL) => return,
+                }
+            }
             () = self.state.stop.cancelled() => {
                 // Who has just come in may have said something that nobody has read yet.
                 if !has_asked.load(Ordering::Relaxed) {

@@ -153,7 +153,7 @@ async fn answer(state: &Arc<State>, route: &Route, mut call: Call, whose: &mut W
                 _ => Keeps::Answer,
             };
             let request = idempotent::request_of(route, &call, identity)?;
-            idempotent::begin(state, request, keeps).await?
+            idempotent::begin(state, identity, request, keeps).await?
         }
         _ => Turn::Free,
     };

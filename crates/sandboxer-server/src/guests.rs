@@ -2,6 +2,7 @@
 //! waiting longest without a request under way makes room for the next: who says nothing keeps nobody out. Who has only just
 //! come goes last, for their request may be on its way.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -78,22 +79,19 @@ impl Guests {
         self.connections.wait().await;
     }
 
-    /// Lets one in, at this time of a steady clock; `None`: everybody who might make room is busy.
+    /// Lets one in, at this time of a steady clock; `None`: everybody who might make room is busy. From nowhere come those whose
+    /// address says nothing: through a local socket, or a proxy.
     pub(crate) fn enter(self: &Arc<Guests>, from: Option<IpAddr>, now: Duration) -> Option<Guest> {
+        let from = from.map(network);
         let mut inside = self.inside();
-        // A local socket is one address for everybody, and so is a proxy.
         let most_of_one = match from {
             Some(_) => self.room.most_of_one,
             None => self.room.most,
         };
         if inside.of.get(&from).is_some_and(|count| *count >= most_of_one) {
-            inside.show_out_one(from, now)?;
+            inside.show_out_one(now, |place| place.from == from)?;
         } else if inside.all.len() >= self.room.most {
-            let mut addresses: Vec<_> = inside.of.iter().map(|(from, count)| (*count, *from)).collect();
-            addresses.sort_unstable();
-            // Where most are, somebody is most likely to be idle.
-            let mut from_most = addresses.into_iter().rev();
-            from_most.find_map(|(_, from)| inside.show_out_one(from, now))?;
+            inside.show_out_one(now, |_| true)?;
         }
         inside.last += 1;
         let number = inside.last;
@@ -122,14 +120,15 @@ impl Guests {
 }
 
 impl Inside {
-    /// Takes the place of the one from there that has been idle longest.
-    fn show_out_one(&mut self, from: Option<IpAddr>, now: Duration) -> Option<()> {
-        let of_address = self.all.iter().filter(|(_, place)| place.from == from);
-        let idle = of_address.filter_map(|(number, place)| {
+    /// Takes a place from one of these: from where most are, the one that has been idle longest.
+    fn show_out_one(&mut self, now: Duration, is_one: impl Fn(&Place) -> bool) -> Option<()> {
+        let idle = self.all.iter().filter(|(_, place)| is_one(place));
+        let idle = idle.filter_map(|(number, place)| {
+            let crowd = self.of.get(&place.from).copied().unwrap_or(0);
             let is_fresh = place.came.is_some_and(|came| now.saturating_sub(came) < FRESH);
-            Some((is_fresh, place.idle_since?, *number))
+            Some((Reverse(crowd), is_fresh, place.idle_since?, *number))
         });
-        let (_, _, number) = idle.min()?;
+        let (_, _, _, number) = idle.min()?;
         self.remove(number)?.leave.notify_one();
         Some(())
     }
@@ -143,6 +142,14 @@ impl Inside {
             }
         }
         Some(place)
+    }
+}
+
+/// Whose address it is: a network of version 6 is of one owner up to its 64th bit.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -175,7 +182,7 @@ impl Drop for Guest {
 pub(crate) struct Work(Arc<Guest>);
 
 impl Work {
-    /// Goes on until the last byte of the answer is sent.
+    /// Goes on until the last byte of the answer was taken by the connection.
     pub(crate) fn until_sent(self, answer: Response<Body>) -> Response<Body> {
         answer.map(|body| Body::new(Sent { body, _work: self }))
     }
@@ -294,6 +301,20 @@ mod tests {
         let _more = last.work().unwrap();
         assert!(enter(&guests, 4).is_none());
         drop(work);
+    }
+
+    #[test]
+    fn a_network_is_one_address() {
+        let guests = house(4, 1);
+        let from = |text: &str| guests.enter(Some(text.parse().unwrap()), Duration::ZERO).map(Arc::new);
+        let first = from("2001:db8:1:2::1").unwrap();
+        let second = from("2001:db8:1:2:ffff::1").unwrap();
+        assert!(!is_inside(&first) && is_inside(&second));
+        let third = from("2001:db8:1:3::1").unwrap();
+        assert!(is_inside(&second) && is_inside(&third));
+        let fourth = from("::ffff:127.0.0.1").unwrap();
+        let _fifth = from("127.0.0.1").unwrap();
+        assert!(!is_inside(&fourth));
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// How long the first request of a key is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at it: the first, and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// Characters of a key at most.
 const MOST: usize = 255;
 
@@ -91,15 +92,22 @@ pub(crate) fn request_of(route: &Route, call: &Call, who: &Identity) -> Result<O
     }))
 }
 
-/// Looks whether the request was made before; waits while it is being carried out.
+/// Looks whether the request was made before; waits while it is being carried out, as one of the waits of its key.
 ///
 /// # Errors
-/// `KeyConflict`, `AlreadyDone`, `Busy`, `InDoubt`, and those of the store.
-pub(crate) async fn begin(state: &State, request: Option<RequestKey>, keeps: Keeps) -> Result<Turn, UserError> {
+/// `KeyConflict`, `AlreadyDone`, `Busy`, `InDoubt`, `RateLimited`, and those of the store.
+pub(crate) async fn begin(
+    state: &State,
+    who: &Identity,
+    request: Option<RequestKey>,
+    keeps: Keeps,
+) -> Result<Turn, UserError> {
     let Some(request) = request else {
         return Ok(Turn::Free);
     };
     let from = state.clock.monotonic();
+    let [mut pause, longest] = PAUSES;
+    let mut wait = None;
     loop {
         match state.engine.begin_request(&request).await? {
             Begun::New => return Ok(Turn::Begun(Kept { request, keeps })),
@@ -143,7 +151,11 @@ pub(crate) async fn begin(state: &State, request: Option<RequestKey>, keeps: Kee
                             .hint("ask again with the same key"),
                     );
                 }
-                state.clock.sleep(PAUSE).await;
+                if wait.is_none() {
+                    wait = Some(state.waits.take(&who.key_id).await?);
+                }
+                state.clock.sleep(pause).await;
+                pause = (pause * 2).min(longest);
             }
         }
     }

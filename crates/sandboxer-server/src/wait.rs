@@ -29,6 +29,9 @@ pub(crate) async fn until(
     let from = state.clock.monotonic();
     let mut look_for = timeout.min(AT_FIRST);
     loop {
+        // Before it is looked at: what is changed afterwards is not missed.
+        let mut changed = std::pin::pin!(state.changed.notified());
+        changed.as_mut().enable();
         match state.engine.wait(id.as_str(), wanted, look_for).await {
             Err(error) if error.code == ErrorCode::Timeout => {}
             other => return other.map(drop),
@@ -41,7 +44,7 @@ pub(crate) async fn until(
         }
         let something = async {
             tokio::select! {
-                () = state.changed.notified() => {}
+                () = changed => {}
                 () = state.clock.sleep(left.min(AT_MOST)) => {}
             }
         };

@@ -15,12 +15,9 @@ const CREATES_PER_SECOND: u32 = 10;
 /// Its creates at once.
 const BURST: u32 = 50;
 
-/// Each state that is not `destroyed`, so that the index answers. Counted up to a number: who may have 50 is not told faster
-/// that they have 5,000.
-const LIVE: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM listing WHERE project = $1 AND state IN \
-                    ('requested', 'provisioning', 'ready', 'active', 'expired', 'destroying', 'failed') LIMIT $2)";
-/// Up to no number.
-const ALL: i64 = -1;
+/// Each state that is not `destroyed`, so that the index answers.
+const LIVE: &str = "SELECT COUNT(*) FROM listing WHERE project = $1 AND state IN \
+                    ('requested', 'provisioning', 'ready', 'active', 'expired', 'destroying', 'failed')";
 const PROJECT: &str = "SELECT name, max_live, creates_per_second, burst FROM project";
 
 /// What a project may use.
@@ -75,7 +72,7 @@ impl Store {
     }
 
     fn read_project_of(&self, name: &str) -> Result<Project, StoreError> {
-        let live = self.one(LIVE, params![name, ALL], |row| {
+        let live = self.one(LIVE, [name], |row| {
             row.get::<_, i64>(0).map_err(|error| self.classify(&error))
         })?;
         Ok(Project {
@@ -150,11 +147,11 @@ fn unset(name: &str) -> Project {
     }
 }
 
-/// Sandboxes of a project that are not destroyed, counted up to so many.
-pub(crate) fn count_live(connection: &Connection, project: &str, up_to: u64) -> rusqlite::Result<u64> {
+/// Sandboxes of a project that are not destroyed.
+pub(crate) fn count_live(connection: &Connection, project: &str) -> rusqlite::Result<u64> {
     let live: i64 = connection
         .prepare_cached(LIVE)?
-        .query_row(params![project, i64::try_from(up_to).unwrap_or(ALL)], |row| row.get(0))?;
+        .query_row([project], |row| row.get(0))?;
     Ok(u64::try_from(live).unwrap_or(0))
 }
 

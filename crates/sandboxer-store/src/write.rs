@@ -204,10 +204,10 @@ pub(crate) fn check_quota(
         Some(_) => None,
     };
     let Some(most) = most else { return Ok(()) };
-    if count_live(transaction, project, u64::from(most) + 1)? <= u64::from(most) {
+    let with_it = count_live(transaction, project)?;
+    if with_it <= u64::from(most) {
         return Ok(());
     }
-    let with_it = count_live(transaction, project, u64::MAX)?;
     Err(Failed::Store(StoreError::QuotaExceeded {
         project: project.clone(),
         live: with_it.saturating_sub(1),

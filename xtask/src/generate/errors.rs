@@ -176,7 +176,7 @@ fn entry(code: ErrorCode) -> Entry {
         ErrorCode::AlreadyDone => entry(
             "it was done before, and what it showed is shown only once",
             "the same `Idempotency-Key` again for a key or a webhook that was made",
-            "look for what was made (`sandboxer keys list`), remove it, and use a new key to make another",
+            "look for what was made (`sandboxer keys list`, `sandboxer webhooks list`), remove it, and use a new key to make another",
         ),
         ErrorCode::Draining => entry(
             "the server is stopping and takes no more work",

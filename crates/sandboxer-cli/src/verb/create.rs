@@ -58,7 +58,7 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<u8, Us
     let created = engine.create(request, &reporter, &cancel).await?;
     reporter.close();
     print(context, &created)?;
-    if !created.reused {
+    if !was_there(&created) {
         telemetry::tell(context, &created.sandbox);
     }
     Ok(0)
@@ -89,10 +89,14 @@ async fn at_server(context: &Context, client: &Client, wish: Wish, how: How) -> 
         remote::create::create(client, &request, &key, &cancel).await?
     };
     print(context, &created)?;
-    if !created.reused && !how.no_wait {
+    if !was_there(&created) && !how.no_wait {
         telemetry::tell(context, &created.sandbox);
     }
     Ok(0)
+}
+
+fn was_there(created: &Created) -> bool {
+    created.reused || created.replayed
 }
 
 fn print(context: &Context, created: &Created) -> Result<(), UserError> {

@@ -139,6 +139,7 @@ impl Scene {
                 let_in += 1;
             };
             came.unwrap();
+            assert!(let_in > 0, "{what}: the crowd was through before anybody else came");
             let answers = answers.all();
             eprintln!("{what}: {answers:?}; {let_in} connections from the same address were answered");
             assert_eq!(answers.values().sum::<usize>(), CROWD, "{answers:?}");

@@ -21,6 +21,7 @@ use crate::answer::Answer;
 use crate::call::{Call, hidden};
 use crate::idempotent;
 use crate::route::{Access, Keyed, NoQuery, Route, on};
+use crate::wait;
 
 /// How long a call waits when the caller does not say.
 const WAIT: Duration = Duration::from_secs(60);
@@ -93,11 +94,12 @@ async fn create(call: Call, query: CreateQuery, body: CreateSandbox) -> Result<A
         _ => None,
     };
     if query.wait.is_none() {
-        let is_gone = created.sandbox.state.is_gone();
-        let status = match (created.reused || is_gone, created.sandbox.state.is_usable()) {
-            (true, _) => 200,
-            (false, true) => 201,
-            (false, false) => 202,
+        let status = match created.sandbox.state {
+            _ if created.reused => 200,
+            State::Requested | State::Provisioning => 202,
+            State::Ready | State::Active => 201,
+            // Asked for again under its key when it was on its way out.
+            _ => 200,
         };
         return answer_created(status, &created);
     }
@@ -117,9 +119,17 @@ async fn create(call: Call, query: CreateQuery, body: CreateSandbox) -> Result<A
         // Somebody else makes it: who asked first, or who found it waiting for its turn.
         _ => {
             let left = until.saturating_sub(call.state.clock.monotonic());
-            match engine.wait(id.as_str(), State::Ready, left).await {
-                Err(error) if error.code == ErrorCode::Timeout => Ok(false),
-                other => other.map(|_| true),
+            match call.state.waits.take(&call.who()?.key_id).await {
+                // It was accepted; that its caller cannot wait for it is no failure of it.
+                Err(_) => Ok(false),
+                Ok(_turn) => tokio::select! {
+                    made = wait::until(&call.state, &id, State::Ready, left) => match made {
+                        Err(error) if error.code == ErrorCode::Timeout => Ok(false),
+                        other => other.map(|()| true),
+                    },
+                    () = call.gone() => Ok(false),
+                    () = call.state.stop.cancelled() => Ok(false),
+                },
             }
         }
     };

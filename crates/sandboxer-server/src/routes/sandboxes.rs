@@ -122,7 +122,6 @@ pub(super) fn routes() -> Vec<Route> {
         .by(reachability),
         on(Method::GET, "/v1/sandboxes/{id}/explain", "sandbox.explain", read)
             .summary("The seven questions, each with its evidence; alive or gone.")
-            .reads_much()
             .answers::<Explanation>(200, "The answers.")
             .by(explain),
         on(Method::GET, "/v1/sandboxes/{id}/events", "sandbox.events", read)

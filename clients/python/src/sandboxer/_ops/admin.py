@@ -91,7 +91,8 @@ def webhooks(core: Core) -> Flow[list[told.SinkStatus]]:
 
 def add_webhook(core: Core, url: str, *, events: Iterable[str] = ()) -> Flow[told.AddedWebhook]:
     """Adds a webhook for these kinds of events, such as `state.*`; none: for all. The secret is shown this once."""
-    return (yield from core.one(told.AddedWebhook, post(path("webhooks"), {"url": url, "events": list(events)})))
+    request = replace(post(path("webhooks"), {"url": url, "events": list(events)}), repeat=Repeat.UNDONE)
+    return (yield from core.one(told.AddedWebhook, request))
 
 
 def remove_webhook(core: Core, sink_id: str) -> Flow[told.SinkStatus]:

@@ -11,7 +11,7 @@ from .._core import Core, get, path, post
 from .._flow import Flow
 from .._tar import tar_body
 from .._values import Duration, seconds, span
-from ..errors import SandboxerError, Timeout, WrongState, error_class
+from ..errors import RateLimited, SandboxerError, Timeout, WrongState, error_class
 from ..models.answers import Plan, Upload
 from ..models.sandbox import CreatedRecord, SandboxRecord
 
@@ -118,6 +118,10 @@ def wait_for(core: Core, sandbox_id: str, state: str = "ready", *, timeout: Dura
         except Timeout as error:
             if core.clock() >= end:
                 error.sandbox_id = sandbox_id
+                raise
+        except RateLimited:
+            # Others wait with the same key; one of them will be done.
+            if core.clock() >= end:
                 raise
         except WrongState as error:
             raise (yield from _cause(core, sandbox_id, error)) from None
