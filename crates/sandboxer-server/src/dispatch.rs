@@ -18,7 +18,7 @@ use crate::answer::Answer;
 use crate::audit::{self, Object};
 use crate::body;
 use crate::call::Call;
-use crate::idempotent::{self, Keeps, Turn};
+use crate::idempotent::{self, Turn};
 use crate::limit::Standing;
 use crate::log::Level;
 use crate::route::{Access, Effort, Keyed, Route, Takes};
@@ -148,12 +148,8 @@ async fn answer(state: &Arc<State>, route: &Route, mut call: Call, whose: &mut W
     };
     let turn = match (route.keyed, call.identity.as_ref()) {
         (keyed @ (Keyed::Replayed | Keyed::Once), Some(identity)) => {
-            let keeps = match keyed {
-                Keyed::Once => Keeps::Nothing,
-                _ => Keeps::Answer,
-            };
             let request = idempotent::request_of(route, &call, identity)?;
-            idempotent::begin(state, identity, request, keeps).await?
+            idempotent::begin(state, identity, request, keyed).await?
         }
         _ => Turn::Free,
     };

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::route::Route;
+use crate::route::{Keyed, Route};
 use crate::state::State;
 
 /// The key of a request.
@@ -35,19 +35,10 @@ pub(crate) enum Turn {
     Answered(Answer),
 }
 
-/// What is kept of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keeps {
-    /// All of it.
-    Answer,
-    /// Only that there was one: it shows a secret.
-    Nothing,
-}
-
-/// A request whose answer is to be kept.
+/// A request whose answer is to be kept, or only that there was one.
 pub(crate) struct Kept {
     request: RequestKey,
-    keeps: Keeps,
+    keyed: Keyed,
 }
 
 /// The answer, as one that is given again.
@@ -100,7 +91,7 @@ pub(crate) async fn begin(
     state: &State,
     who: &Identity,
     request: Option<RequestKey>,
-    keeps: Keeps,
+    keyed: Keyed,
 ) -> Result<Turn, UserError> {
     let Some(request) = request else {
         return Ok(Turn::Free);
@@ -110,8 +101,8 @@ pub(crate) async fn begin(
     let mut wait = None;
     loop {
         match state.engine.begin_request(&request).await? {
-            Begun::New => return Ok(Turn::Begun(Kept { request, keeps })),
-            Begun::Answered { .. } if keeps == Keeps::Nothing => {
+            Begun::New => return Ok(Turn::Begun(Kept { request, keyed })),
+            Begun::Answered { .. } if keyed == Keyed::Once => {
                 return Err(UserError::new(
                     ErrorCode::AlreadyDone,
                     "this request was carried out, and what it showed is shown only once",
@@ -174,7 +165,7 @@ impl Kept {
         };
         let stored = match (kept, &outcome) {
             (Some(body), Ok(answer)) => {
-                let body = if self.keeps == Keeps::Answer { body } else { "" };
+                let body = if self.keyed == Keyed::Once { "" } else { body };
                 state.engine.end_request(&self.request.key, answer.status(), body).await
             }
             _ => state.engine.drop_request(&self.request.key).await,
