@@ -28,6 +28,7 @@ mod identity;
 mod idmap;
 mod init;
 mod layout;
+mod lock;
 mod reap;
 mod remove;
 pub mod runtime;

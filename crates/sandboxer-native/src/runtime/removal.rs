@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
 use rustix::process::Signal;
 use sandboxer_model::cleanup::{CleanupItem, CleanupReport, Presence};
 use sandboxer_model::money::Usage;
@@ -16,6 +15,7 @@ use crate::fence;
 use crate::files;
 use crate::identity::{self, ProcessRef};
 use crate::layout::Home;
+use crate::lock::{self, Attempt};
 use crate::reap;
 use crate::socket;
 use crate::spec::{EndedRecord, FromShim, How, Intent, ToShim};
@@ -84,9 +84,16 @@ impl Runtime {
         deadline: Duration,
     ) -> Result<Removed, NativeError> {
         fence::check(&self.layout, id, epoch)?;
-        let Some(_lock) = self.lock(home, deadline)? else {
+        let lock = match self.lock(home, deadline)? {
+            None => {
+                // A launch that looked before the number was left may have made the directory since. None does after it.
+                self.leave_fence(id, epoch)?;
+                self.lock(home, deadline)?
+            }
+            held => held,
+        };
+        let Some(_lock) = lock else {
             // There is no directory: it was removed whole, or somebody took its directory from under it.
-            self.leave_fence(id, epoch)?;
             let groups = cgroup::groups_of(&self.machine().hierarchies, id);
             let report = reap::remove_without_directory(&self.layout, home, id, &groups);
             return Ok(Removed {
@@ -118,12 +125,10 @@ impl Runtime {
     fn lock(&self, home: &Home, deadline: Duration) -> Result<Option<File>, NativeError> {
         let mut keeper_told = false;
         loop {
-            let lock = match files::open_lock(&home.lock()) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                other => other.tried("open the sandbox's lock")?,
-            };
-            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                return Ok(Some(lock));
+            match lock::attempt(&home.lock()).tried("take the sandbox's lock")? {
+                Attempt::Held(lock) => return Ok(Some(lock)),
+                Attempt::Gone => return Ok(None),
+                Attempt::Busy => {}
             }
             let left = deadline.saturating_sub(identity::monotonic());
             if left < Duration::from_secs(2) && !keeper_told {

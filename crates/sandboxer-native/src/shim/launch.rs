@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
 use sandboxer_model::isolation::MechanismState;
 
 use crate::cgroup::Groups;
@@ -16,6 +15,7 @@ use crate::identity::ProcessRef;
 use crate::idmap::{self, Lease};
 use crate::init::{Admission, Birth, rootfs::Sources};
 use crate::layout::{Home, Layout};
+use crate::lock::{self, Attempt};
 use crate::reap;
 use crate::shim::Prepared;
 use crate::shim::embryo::Embryo;
@@ -55,10 +55,7 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
     let plan = limits::plan(spec, &prepared.hierarchies)?;
     fence::check(&layout, &spec.id, spec.epoch)?;
     let home = layout.home(&spec.id);
-    files::make_private_dir(&home.path).tried("make the sandbox's directory")?;
-    let lock = take_lock(&home, &prepared.me)?;
-    // A second look under the lock: a removal may have come between.
-    fence::check(&layout, &spec.id, spec.epoch)?;
+    let lock = claim(&layout, &home, &spec.id, spec.epoch, &prepared.me)?;
     if home.intent().exists() {
         // Half-made by a keeper that died. (A whole one is found by the caller, who does not ask us then.)
         reap::remove_contents(&layout, &home, &spec.id);
@@ -84,17 +81,43 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
     }
 }
 
+/// Makes the sandbox's directory and takes its lock for this keeper. If a newer epoch has come between, what was made
+/// for nobody is removed again.
+fn claim(layout: &Layout, home: &Home, id: &str, epoch: u64, keeper: &ProcessRef) -> Result<File, NativeError> {
+    let lock = take_lock(home, keeper)?;
+    // The caller looked before anything was made; a removal may have come between that and the lock.
+    if let Err(fenced) = fence::check(layout, id, epoch) {
+        if !home.intent().exists() {
+            reap::remove_directory(layout, home, id);
+        }
+        return Err(fenced);
+    }
+    Ok(lock)
+}
+
+/// How often a directory is made that a removal takes away before it is locked.
+const TRIES: u32 = 10;
+
 /// The sandbox's lock, with the name of its keeper in it: one that hangs before it wrote down its intent can be found, and ended.
 fn take_lock(home: &Home, keeper: &ProcessRef) -> Result<File, NativeError> {
-    let mut lock = files::open_lock(&home.lock()).tried("open the sandbox's lock")?;
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        NativeError::new(Kind::Busy, "another process keeps this sandbox already").hint("try again in a moment")
-    })?;
-    let name = serde_json::to_vec(keeper).unwrap_or_default();
-    lock.set_len(0)
-        .and_then(|()| lock.write_all(&name))
-        .tried("write down who keeps the sandbox")?;
-    Ok(lock)
+    for _ in 0..TRIES {
+        files::make_private_dir(&home.path).tried("make the sandbox's directory")?;
+        match lock::attempt(&home.lock()).tried("take the sandbox's lock")? {
+            Attempt::Held(mut lock) => {
+                let name = serde_json::to_vec(keeper).unwrap_or_default();
+                lock.set_len(0)
+                    .and_then(|()| lock.write_all(&name))
+                    .tried("write down who keeps the sandbox")?;
+                return Ok(lock);
+            }
+            Attempt::Busy => break,
+            Attempt::Gone => {}
+        }
+    }
+    Err(
+        NativeError::new(Kind::Busy, "another process keeps or removes this sandbox already")
+            .hint("try again in a moment"),
+    )
 }
 
 struct Made {
@@ -313,4 +336,52 @@ fn open_disk(home: &Home, lease: Option<&Lease>, sources: &mut Sources) -> Resul
         sources.disk_path = Some(disk);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity;
+
+    /// A runtime's directory and a process that keeps something.
+    fn bench() -> (tempfile::TempDir, Layout, Home, ProcessRef) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        layout.prepare().unwrap();
+        let home = layout.home("sbx");
+        let keeper = ProcessRef::of(rustix::process::getpid().as_raw_nonzero().get(), &identity::boot_id()).unwrap();
+        (dir, layout, home, keeper)
+    }
+
+    #[test]
+    fn a_launch_that_a_removal_overtook_leaves_nothing() {
+        let (_dir, layout, home, keeper) = bench();
+        fence::leave(&layout, "sbx", 2).unwrap();
+        let refused = claim(&layout, &home, "sbx", 1, &keeper).unwrap_err();
+        assert_eq!(refused.kind, Kind::Fenced);
+        assert!(!home.path.exists(), "an empty directory stays");
+        assert_eq!(files::names(&layout.trash()).unwrap(), Vec::<String>::new());
+        claim(&layout, &home, "sbx", 2, &keeper).unwrap();
+    }
+
+    #[test]
+    fn a_launch_that_a_newer_one_overtook_leaves_what_is_not_its_own() {
+        let (_dir, layout, home, keeper) = bench();
+        drop(claim(&layout, &home, "sbx", 2, &keeper).unwrap());
+        files::write_new(home.intent(), b"{}", 0o600).unwrap();
+        files::write_new(home.epoch(), b"2", 0o600).unwrap();
+        let refused = claim(&layout, &home, "sbx", 1, &keeper).unwrap_err();
+        assert_eq!(refused.kind, Kind::Fenced);
+        assert!(home.intent().exists());
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_meanwhile_holds_nobody_up() {
+        let (_dir, layout, home, keeper) = bench();
+        let old = claim(&layout, &home, "sbx", 1, &keeper).unwrap();
+        assert_eq!(claim(&layout, &home, "sbx", 1, &keeper).unwrap_err().kind, Kind::Busy);
+        reap::remove_directory(&layout, &home, "sbx");
+        claim(&layout, &home, "sbx", 1, &keeper).unwrap();
+        drop(old);
+    }
 }
