@@ -73,6 +73,16 @@ impl Server {
     }
 }
 
+/// A test that fails leaves no server behind.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
 fn state(world: &World, id: &str) -> String {
     world
         .run(&["list", "--all", "--output", "json"])
@@ -145,6 +155,11 @@ fn what_is_killed_from_outside_is_noticed_without_a_reader() {
         .status()
         .unwrap();
     assert!(killed.success());
+    // The first look comes right after the start of the server, the next one half a minute later.
+    let note = world.data.join("native/sb").join(&id).join("ended.json");
+    wait_until("its keeper notes its end", || {
+        note.exists().then_some(()).ok_or_else(|| note.display().to_string())
+    });
     let server = Server::start(&world, &[]);
     server.until("left open");
     let status = world.run(&["status", "--output", "json"]).json();
