@@ -1,7 +1,7 @@
 //! Removing a sandbox: by its keeper, or in its place.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -32,6 +32,19 @@ pub struct Removed {
     pub ended: Option<How>,
 }
 
+/// Who is to remove a sandbox.
+enum Turn {
+    /// Its keeper, which says what came of it.
+    Keepers(FromShim),
+    /// We do, under its lock.
+    Ours(File),
+    /// There is no directory to hold.
+    Nobodys,
+}
+
+/// What is left of a removal's time when whoever holds the lock is ended, so that the rest can be done without it.
+const FOR_OURSELVES: Duration = Duration::from_secs(2);
+
 impl Runtime {
     /// Removes everything of a sandbox, from any half-done state, and looks again to prove it.
     ///
@@ -46,62 +59,57 @@ impl Runtime {
     ) -> Result<Removed, NativeError> {
         let home = self.layout.home(id);
         let deadline = identity::monotonic() + timeout;
-        // The other half is for doing it without a keeper that hangs.
-        let ask = |socket: OwnedFd| {
-            let answer = ask_keeper(socket.as_fd(), epoch, timeout / 2)?;
-            if matches!(answer, FromShim::Destroyed { .. }) {
-                wait_for_end(socket.as_fd());
-            }
-            Some(answer)
-        };
-        let mut answer = keeper.and_then(|keeper| ask(keeper.socket));
+        let mut answer = keeper.and_then(|keeper| ask_keeper(&keeper.socket, epoch, timeout / 2));
+        let mut is_asked = false;
         // The one that was held may have kept an earlier life of the sandbox, which another process ended: then it is gone, or
         // tells of that end. Whoever keeps the sandbox now answers here.
         if matches!(answer, None | Some(FromShim::Destroyed { .. }))
             && let Ok(socket) = socket::connect(&home.path, "shim.sock")
         {
-            answer = ask(socket);
+            is_asked = true;
+            answer = ask_keeper(&socket, epoch, timeout / 2);
         }
         if let Some(answer) = answer {
-            return match answer {
-                FromShim::Destroyed { report, usage, ended } => Ok(Removed {
-                    report: self.verified(id, report),
-                    usage: Some(usage),
-                    ended,
-                }),
-                FromShim::Refused(error) => Err(error),
-                FromShim::Launched(_) | FromShim::Usage(_) => Err(nonsense()),
-            };
+            return self.removed_by_keeper(id, answer);
         }
-        self.destroy_without_keeper(id, epoch, &home, deadline)
-    }
-
-    fn destroy_without_keeper(
-        &self,
-        id: &str,
-        epoch: u64,
-        home: &Home,
-        deadline: Duration,
-    ) -> Result<Removed, NativeError> {
         fence::check(&self.layout, id, epoch)?;
-        let lock = match self.lock(home, deadline)? {
-            None => {
-                // A launch that looked before the number was left may have made the directory since. None does after it.
-                self.leave_fence(id, epoch)?;
-                self.lock(home, deadline)?
+        loop {
+            match self.turn(id, &home, epoch, deadline, is_asked)? {
+                Turn::Keepers(answer) => return self.removed_by_keeper(id, answer),
+                Turn::Ours(lock) => return self.remove_in_its_place(id, epoch, &home, lock),
+                Turn::Nobodys => {}
             }
-            held => held,
-        };
-        let Some(_lock) = lock else {
-            // There is no directory: it was removed whole, or somebody took its directory from under it.
+            // There is no directory: it was removed whole, was never made, or somebody took it from under the sandbox.
+            self.leave_fence(id, epoch)?;
             let groups = cgroup::groups_of(&self.machine().hierarchies, id);
-            let report = reap::remove_without_directory(&self.layout, home, id, &groups);
+            let report = reap::remove_without_directory(&self.layout, &home, id, &groups);
+            let report = self.verified(id, report);
+            // A launch that looked before the number was left may make the directory, and finds out under its lock.
+            if report.leftovers().iter().any(|item| item.kind == "directory") && identity::monotonic() < deadline {
+                is_asked = false;
+                continue;
+            }
             return Ok(Removed {
-                report: self.verified(id, report),
+                report,
                 usage: None,
                 ended: None,
             });
-        };
+        }
+    }
+
+    fn removed_by_keeper(&self, id: &str, answer: FromShim) -> Result<Removed, NativeError> {
+        match answer {
+            FromShim::Destroyed { report, usage, ended } => Ok(Removed {
+                report: self.verified(id, report),
+                usage: Some(usage),
+                ended,
+            }),
+            FromShim::Refused(error) => Err(error),
+            FromShim::Launched(_) | FromShim::Usage(_) => Err(nonsense()),
+        }
+    }
+
+    fn remove_in_its_place(&self, id: &str, epoch: u64, home: &Home, _lock: File) -> Result<Removed, NativeError> {
         fence::check(&self.layout, id, epoch)?;
         let usage = self.usage(id).ok();
         let note = files::read_json::<EndedRecord>(&home.ended()).ok();
@@ -121,24 +129,40 @@ impl Runtime {
         fence::leave(&self.layout, id, epoch)
     }
 
-    /// The sandbox's lock; `None` when it is gone. A keeper that holds it past the deadline is ended.
-    fn lock(&self, home: &Home, deadline: Duration) -> Result<Option<File>, NativeError> {
-        let mut keeper_told = false;
+    /// Waits until it is clear who removes the sandbox. Whoever holds its lock may still be making it, and is asked as soon
+    /// as that is possible. One that was asked and did not answer, or that holds the lock until the deadline, is ended.
+    fn turn(
+        &self,
+        id: &str,
+        home: &Home,
+        epoch: u64,
+        deadline: Duration,
+        mut is_asked: bool,
+    ) -> Result<Turn, NativeError> {
+        let mut is_ended = false;
         loop {
             match lock::attempt(&home.lock()).tried("take the sandbox's lock")? {
-                Attempt::Held(lock) => return Ok(Some(lock)),
-                Attempt::Gone => return Ok(None),
+                Attempt::Held(lock) => return Ok(Turn::Ours(lock)),
+                Attempt::Gone => return Ok(Turn::Nobodys),
                 Attempt::Busy => {}
             }
             let left = deadline.saturating_sub(identity::monotonic());
-            if left < Duration::from_secs(2) && !keeper_told {
-                keeper_told = true;
-                end_keeper(home);
-            }
             if left.is_zero() {
                 return Err(
                     NativeError::new(Kind::Busy, "another process works on this sandbox").hint("try again in a moment")
                 );
+            }
+            if !is_asked && let Ok(socket) = socket::connect(&home.path, "shim.sock") {
+                is_asked = true;
+                if let Some(answer) = ask_keeper(&socket, epoch, left / 2) {
+                    return Ok(Turn::Keepers(answer));
+                }
+                continue;
+            }
+            if !is_ended && (is_asked || left < FOR_OURSELVES) {
+                is_ended = true;
+                fence::check(&self.layout, id, epoch)?;
+                end_keeper(home);
             }
             let nap = rustix::time::Timespec {
                 tv_sec: 0,
@@ -177,13 +201,14 @@ fn end_keeper(home: &Home) {
     }
 }
 
-fn ask_keeper(socket: BorrowedFd<'_>, epoch: u64, timeout: Duration) -> Option<FromShim> {
+/// Has a keeper remove its sandbox. `None`: it is gone, or did not answer in time.
+fn ask_keeper(socket: &OwnedFd, epoch: u64, timeout: Duration) -> Option<FromShim> {
     // A keeper that was told before may have done it and be gone: then its answer waits.
-    let _ = wire::send_json(socket, &ToShim::Destroy { epoch });
-    answer(socket, timeout).ok()
-}
-
-/// The keeper ends right after its answer; its end of the socket closes with it.
-fn wait_for_end(socket: BorrowedFd<'_>) {
-    let _ = wire::wait_readable(socket, Duration::from_secs(1));
+    let _ = wire::send_json(socket.as_fd(), &ToShim::Destroy { epoch });
+    let answer = answer(socket.as_fd(), timeout).ok()?;
+    if matches!(answer, FromShim::Destroyed { .. }) {
+        // It ends right after its answer; its end of the socket closes with it.
+        let _ = wire::wait_readable(socket.as_fd(), Duration::from_secs(1));
+    }
+    Some(answer)
 }

@@ -178,6 +178,9 @@ pub(crate) fn victim(world: &World, what: &str, id: &str) -> Result<std::process
 /// Moments of a launch and a removal, which take some 20 ms here and more on a busy machine.
 const MOMENTS: u32 = 24;
 
+/// A removal that takes this long waited for its own time-out.
+const HELD_UP: Duration = Duration::from_secs(9);
+
 fn each_moment(world: &World, strike: impl Fn(&mut std::process::Child, &Path)) -> Result<(), String> {
     for moment in 0..MOMENTS {
         let id = world.new_id();
@@ -189,9 +192,15 @@ fn each_moment(world: &World, strike: impl Fn(&mut std::process::Child, &Path)) 
         }
         strike(&mut child, &world.root.join("sb").join(&id));
         let _ = child.wait();
+        let start = Instant::now();
         world
             .destroy(&id, 2)
             .map_err(|error| format!("moment {moment} ({what}): {error}"))?;
+        let took = start.elapsed();
+        ensure(
+            took < HELD_UP,
+            format!("moment {moment} ({what}): the removal took {took:?}"),
+        )?;
         is_absent(world, &id).map_err(|error| format!("moment {moment} ({what}): {error}"))?;
         // A launch that was still on its way when the removal came must not bring it back.
         let stays_away = wait_until("a late launch", Duration::from_millis(30), || {
