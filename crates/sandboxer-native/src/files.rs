@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this module is the port; reads are bounded")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,16 @@ pub(crate) fn read_text(path: impl AsRef<Path>, limit: u64) -> io::Result<String
     // The kernel's own files do not tell their size, and each read of one costs.
     let mut text = String::with_capacity(usize::try_from(limit).unwrap_or(MOST_TEXTS).min(MOST_TEXTS));
     File::open(path)?.take(limit).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Reads the last `limit` bytes of text.
+pub(crate) fn read_end(path: &Path, limit: u64) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(io::SeekFrom::Start(length.saturating_sub(limit)))?;
+    let mut text = String::new();
+    file.take(limit).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -70,6 +80,26 @@ impl Draft<'_> {
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let text = read_text(path, 1 << 20)?;
     serde_json::from_str(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The same for one that need not be there, and that its writer may not have finished. What cannot be read now stays an
+/// error, so that unreadable is never taken for absent.
+pub(crate) fn read_json_if_any<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match read_json(path) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Adds to the end of a file of ours, and makes it if it is not there.
+pub(crate) fn append(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(text.as_bytes())
 }
 
 /// Makes a directory only we can enter; whether it was made now.

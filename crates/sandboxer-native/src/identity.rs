@@ -1,8 +1,10 @@
 //! Telling a process from another that later got its number, and a boot from another.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
@@ -47,41 +49,56 @@ pub(crate) fn boot_id() -> String {
     files::read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
-/// State letter and start time of a process.
-fn stat(pid: i32) -> Option<(char, u64)> {
-    let text = files::read_text(format!("/proc/{pid}/stat"), 4096).ok()?;
-    // The name may hold spaces and brackets: fields are counted from its closing one.
-    let rest = text.get(text.rfind(')')? + 2..)?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?.chars().next()?;
-    let start = fields.nth(18)?.parse().ok()?;
-    Some((state, start))
+/// State letter and start time of a process; `None`: there is none of this number.
+fn stat(pid: i32) -> io::Result<Option<(char, u64)>> {
+    let text = match files::read_text(format!("/proc/{pid}/stat"), 4096) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+            return Ok(None);
+        }
+        other => other?,
+    };
+    let read = || {
+        // The name may hold spaces and brackets: fields are counted from its closing one.
+        let rest = text.get(text.rfind(')')? + 2..)?;
+        let mut fields = rest.split(' ');
+        let state = fields.next()?.chars().next()?;
+        let start = fields.nth(18)?.parse().ok()?;
+        Some((state, start))
+    };
+    Ok(read())
 }
 
 impl ProcessRef {
     /// The process that has this number now.
     pub(crate) fn of(pid: i32, boot: &str) -> Option<ProcessRef> {
-        stat(pid).map(|(_, start)| ProcessRef {
+        stat(pid).ok().flatten().map(|(_, start)| ProcessRef {
             pid,
             start,
             boot: boot.to_owned(),
         })
     }
 
-    /// A descriptor of it, if it still runs (a zombie does not).
-    pub(crate) fn open(&self, boot: &str) -> Option<OwnedFd> {
+    /// A descriptor of it, if it still runs (a zombie does not); an error where that cannot be told.
+    pub(crate) fn open(&self, boot: &str) -> io::Result<Option<OwnedFd>> {
         if self.boot != boot {
-            return None;
+            return Ok(None);
         }
+        let Some(pid) = Pid::from_raw(self.pid.max(0)) else {
+            return Ok(None);
+        };
         // Descriptor first, check second: the number cannot be reused between the two without the check seeing it.
-        let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
-        let (state, start) = stat(self.pid)?;
-        (start == self.start && !matches!(state, 'Z' | 'X')).then_some(fd)
+        let fd = match pidfd_open(pid, PidfdFlags::empty()) {
+            // No process has this number; or a thread of some process has it by now.
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            other => other?,
+        };
+        let runs = stat(self.pid)?.is_some_and(|(state, start)| start == self.start && !matches!(state, 'Z' | 'X'));
+        Ok(runs.then_some(fd))
     }
 
     /// Whether it still runs.
-    pub(crate) fn is_alive(&self, boot: &str) -> bool {
-        self.open(boot).is_some()
+    pub(crate) fn is_alive(&self, boot: &str) -> io::Result<bool> {
+        Ok(self.open(boot)?.is_some())
     }
 }
 

@@ -5,12 +5,13 @@
 //!   sb/<id>/intent.json   written first: everything a removal needs to know
 //!   sb/<id>/state.json    written when it is ready
 //!   sb/<id>/ended.json    written when it ended by itself
-//!   sb/<id>/epoch         highest fencing number seen, when newer than the intent's
-//!   sb/<id>/lock          held by its keeper: free means the keeper is gone
+//!   sb/<id>/epoch         fencing numbers seen that are newer than the first
+//!   sb/<id>/lock          held and signed by its keeper: free means the keeper is gone
 //!   sb/<id>/init.sock     pid 1 listens here
 //!   sb/<id>/shim.sock     the keeper listens here
 //!   sb/<id>/disk/         writable files, where they are not kept in memory
-//!   fence/<id>            highest fencing number of a sandbox that is gone
+//!   fence/<id>            fencing numbers of a sandbox that is gone
+//!   fences-looked-at      its age: when old ones were last looked for
 //!   uid/<n>               link: block n of user ids is leased to the sandbox it names
 //!   trash/                renamed here, then removed
 //! ```
@@ -38,7 +39,7 @@ impl Layout {
         }
         for dir in [
             self.root.clone(),
-            self.root.join("fence"),
+            self.fences(),
             self.root.join("uid"),
             self.root.join("trash"),
             self.sandboxes(),
@@ -59,7 +60,15 @@ impl Layout {
     }
 
     pub(crate) fn fence(&self, id: &str) -> PathBuf {
-        self.root.join("fence").join(id)
+        self.fences().join(id)
+    }
+
+    pub(crate) fn fences(&self) -> PathBuf {
+        self.root.join("fence")
+    }
+
+    pub(crate) fn fences_looked_at(&self) -> PathBuf {
+        self.root.join("fences-looked-at")
     }
 
     pub(crate) fn uid_leases(&self) -> PathBuf {

@@ -4,7 +4,7 @@
 //! whoever gets it looks whether it is still the one that is there.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::files;
+use crate::identity::ProcessRef;
 
 /// What an attempt to take a lock came to.
 #[derive(Debug)]
@@ -41,8 +42,26 @@ pub(crate) fn attempt(path: &Path) -> io::Result<Attempt> {
     }
 }
 
-/// Whether this file is the one that bears this name now.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+/// Writes into a lock who holds it: one that hangs before it wrote down its intent can be found, and ended.
+pub(crate) fn sign(mut lock: &File, holder: &ProcessRef) -> io::Result<()> {
+    let name = serde_json::to_vec(holder).unwrap_or_default();
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(&name)
+}
+
+/// Whether a keeper signed it before.
+pub(crate) fn is_signed(lock: &File) -> io::Result<bool> {
+    Ok(lock.metadata()?.len() > 0)
+}
+
+/// The keeper that signed it last. Whoever removes a sandbox holds the lock without signing it.
+pub(crate) fn holder(path: &Path) -> Option<ProcessRef> {
+    files::read_json(path).ok()
+}
+
+/// Whether this lock is the one that bears this name now.
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match std::fs::symlink_metadata(path) {
         Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),

@@ -19,14 +19,27 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     if crate::weaken::is_off("removal") {
         return Ok(());
     }
-    match open_directory(CWD, path.as_os_str()) {
-        Ok(top) => empty(&top)?,
-        Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::NOTDIR | Errno::LOOP) => return gone(unlinkat(CWD, path, AtFlags::empty())),
-        Err(error) => return Err(error.into()),
+    let mut again = TRIES;
+    loop {
+        match open_directory(CWD, path.as_os_str()) {
+            Ok(top) => empty(&top)?,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOTDIR | Errno::LOOP) => return gone(unlinkat(CWD, path, AtFlags::empty())),
+            Err(error) => return Err(error.into()),
+        }
+        match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
+            // Somebody else removes the same tree, and moved something up meanwhile.
+            Err(Errno::NOTEMPTY | Errno::EXIST) if again > 0 => {
+                again -= 1;
+                rustix::thread::sched_yield();
+            }
+            removed => return gone(removed),
+        }
     }
-    gone(unlinkat(CWD, path, AtFlags::REMOVEDIR))
 }
+
+/// How often a directory is emptied again that was not empty when it was to go.
+const TRIES: u32 = 1000;
 
 fn gone(result: Result<(), Errno>) -> io::Result<()> {
     match result {
@@ -62,7 +75,7 @@ fn allow_all(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
 }
 
 fn empty(top: &OwnedFd) -> io::Result<()> {
-    let mut moved = 0u64;
+    let (mut moved, mut again) = (0u64, TRIES);
     let mut todo = VecDeque::new();
     for name in names(top)? {
         if let Some(directory) = remove_unless_full(top.as_fd(), name)? {
@@ -71,13 +84,24 @@ fn empty(top: &OwnedFd) -> io::Result<()> {
     }
     while let Some(name) = todo.pop_front() {
         let name = OsStr::from_bytes(name.as_bytes()).to_owned();
-        let directory = open_directory(top.as_fd(), &name)?;
+        let directory = match open_directory(top.as_fd(), &name) {
+            // Somebody else removes the same tree.
+            Err(Errno::NOENT) => continue,
+            other => other?,
+        };
         for inner in names(&directory)? {
             if let Some(full) = remove_unless_full(directory.as_fd(), inner)? {
-                todo.push_back(move_up(&directory, &full, top, &mut moved)?);
+                todo.extend(move_up(&directory, &full, top, &mut moved)?);
             }
         }
-        gone(unlinkat(top, &name, AtFlags::REMOVEDIR))?;
+        match unlinkat(top, &name, AtFlags::REMOVEDIR) {
+            // Who reads a directory that somebody else empties may miss a name.
+            Err(Errno::NOTEMPTY | Errno::EXIST) if again > 0 => {
+                again -= 1;
+                todo.push_back(CString::new(name.into_encoded_bytes())?);
+            }
+            removed => gone(removed)?,
+        }
     }
     Ok(())
 }
@@ -97,14 +121,17 @@ fn remove_unless_full(parent: BorrowedFd<'_>, name: CString) -> io::Result<Optio
     }
 }
 
-/// Moves a directory to the top, under a name that is free there.
-fn move_up(from: &OwnedFd, name: &CString, top: &OwnedFd, moved: &mut u64) -> io::Result<CString> {
+/// Moves a directory to the top, under a name that is free there; `None`: it is gone.
+fn move_up(from: &OwnedFd, name: &CString, top: &OwnedFd, moved: &mut u64) -> io::Result<Option<CString>> {
     let mut opened = false;
     loop {
         *moved += 1;
-        let free = crate::sys::cstring(format!(".removed-{moved}"))?;
+        // Named by who moves it: somebody else may remove the same tree.
+        let who = rustix::thread::gettid().as_raw_nonzero();
+        let free = crate::sys::cstring(format!(".removed-{who}-{moved}"))?;
         match renameat(from, name, top, &free) {
-            Ok(()) => return Ok(free),
+            Ok(()) => return Ok(Some(free)),
+            Err(Errno::NOENT) => return Ok(None),
             Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
             // Its entry for its parent changes, which is a write to it.
             Err(Errno::ACCESS) if !opened => {
@@ -150,6 +177,22 @@ mod tests {
         let (_dir, top) = deep_tree(1100);
         remove_tree(&top).expect("removed");
         assert!(!top.exists());
+    }
+
+    #[test]
+    fn several_may_remove_the_same_tree() {
+        for _ in 0..20 {
+            let (_dir, top) = deep_tree(60);
+            for branch in 0..20 {
+                std::fs::create_dir_all(top.join(format!("{branch}/a/b/c"))).expect("made");
+            }
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| remove_tree(&top).expect("removed"));
+                }
+            });
+            assert!(!top.exists());
+        }
     }
 
     #[test]

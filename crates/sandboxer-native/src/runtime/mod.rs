@@ -65,7 +65,8 @@ impl Runtime {
 
     fn running(&self, home: &Home) -> Option<Launched> {
         let launched = files::read_json::<Launched>(&home.state()).ok()?;
-        launched.init.is_alive(&self.machine().boot).then_some(launched)
+        let is_alive = launched.init.is_alive(&self.machine().boot).unwrap_or(false);
+        is_alive.then_some(launched)
     }
 
     /// Moves the deadline to this time, in milliseconds since 1970; rounded up to a second.

@@ -10,6 +10,7 @@ use super::{ANSWER_TIMEOUT, Runtime, answer, gone};
 use crate::cgroup;
 use crate::error::{NativeError, Tried};
 use crate::files;
+use crate::reap;
 use crate::socket;
 use crate::spec::{EndedRecord, FromShim, How, Intent, Launched, ToShim};
 use crate::wire;
@@ -31,6 +32,20 @@ pub struct Observed {
     pub detail: String,
 }
 
+impl Observed {
+    /// Whether there is anything, and nothing else.
+    fn only(presence: Presence, detail: impl Into<String>) -> Observed {
+        Observed {
+            presence,
+            alive: false,
+            ended: None,
+            busy: None,
+            usage: None,
+            detail: detail.into(),
+        }
+    }
+}
+
 /// One sandbox directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -49,7 +64,7 @@ impl Runtime {
     /// `NotFound` when it does not run and left no note.
     pub fn usage(&self, id: &str) -> Result<Usage, NativeError> {
         let home = self.layout.home(id);
-        if let Ok(socket) = socket::connect(&home.path, "shim.sock")
+        if let Ok(socket) = socket::connect_now(&home.path, "shim.sock")
             && wire::send_json(socket.as_fd(), &ToShim::Usage).is_ok()
             && let Ok(FromShim::Usage(usage)) = answer(socket.as_fd(), ANSWER_TIMEOUT)
         {
@@ -67,92 +82,65 @@ impl Runtime {
 
     /// What is known of it right now.
     pub fn observe(&self, id: &str) -> Observed {
+        self.look(id)
+            .unwrap_or_else(|error| Observed::only(Presence::Unknown, format!("cannot look: {error}")))
+    }
+
+    fn look(&self, id: &str) -> std::io::Result<Observed> {
         let home = self.layout.home(id);
-        let absent = Observed {
-            presence: Presence::Absent,
-            alive: false,
-            ended: None,
-            busy: None,
-            usage: None,
-            detail: String::new(),
-        };
         match rustix::fs::stat(&home.path) {
-            Err(Errno::NOENT) if !cgroup::groups_of(&self.machine().hierarchies, id).is_empty() => {
-                return Observed {
-                    presence: Presence::Present,
-                    detail: "its directory is gone, its control groups are not".to_owned(),
-                    ..absent
-                };
-            }
-            Err(Errno::NOENT) => {
-                return Observed {
-                    detail: "nothing of it exists".to_owned(),
-                    ..absent
-                };
-            }
-            Err(error) => {
-                let detail = format!("cannot look: {}", std::io::Error::from(error));
-                return Observed {
-                    presence: Presence::Unknown,
-                    detail,
-                    ..absent
-                };
-            }
-            Ok(_) => {}
-        }
+            Err(Errno::NOENT) => return self.look_beside(id),
+            other => other?,
+        };
         // Unreadable is not half made: another user may have made it.
         if let Err(errno) = rustix::fs::access(&home.path, rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK) {
-            let detail = format!("cannot look into it: {}", std::io::Error::from(errno));
-            return Observed {
-                presence: Presence::Unknown,
-                detail,
-                ..absent
-            };
+            let why = format!("cannot look into it: {}", std::io::Error::from(errno));
+            return Ok(Observed::only(Presence::Unknown, why));
         }
-        let present = Observed {
-            presence: Presence::Present,
-            ..absent
-        };
-        if let Ok(note) = files::read_json::<EndedRecord>(&home.ended()) {
+        if let Some(note) = files::read_json_if_any::<EndedRecord>(&home.ended())? {
             let detail = match note.how {
                 How::Deadline => "its deadline passed",
                 How::Killed => "its first process was killed",
                 How::OutOfMemory => "it used more memory than it may",
                 How::OutOfDisk => "it used more disk than it may",
             };
-            return Observed {
+            return Ok(Observed {
                 ended: Some(note.how),
                 usage: Some(note.usage),
-                detail: detail.to_owned(),
-                ..present
-            };
+                ..Observed::only(Presence::Present, detail)
+            });
         }
-        match files::read_json::<Launched>(&home.state()) {
-            Ok(launched) => {
-                let boot = &self.machine().boot;
-                let alive = launched.init.is_alive(boot);
-                let keeper = launched.shim.is_alive(boot);
-                let detail = match (alive, keeper) {
-                    (true, true) => format!("running, first process {}", launched.init.pid),
-                    (true, false) => format!("running without its keeper, first process {}", launched.init.pid),
-                    (false, _) if launched.init.boot != *boot => "the machine was restarted".to_owned(),
-                    (false, _) => "its first process is gone".to_owned(),
-                };
-                // Between the end of pid 1 and the keeper's note there is a moment: the keeper is asked first.
-                let ended = (!alive && !keeper).then_some(How::Killed);
-                Observed {
-                    alive,
-                    ended,
-                    busy: alive.then(|| has_children(launched.init.pid)).flatten(),
-                    detail,
-                    ..present
-                }
-            }
-            Err(_) => Observed {
-                detail: "half made".to_owned(),
-                ..present
-            },
-        }
+        let Some(launched) = files::read_json_if_any::<Launched>(&home.state())? else {
+            return Ok(Observed::only(Presence::Present, "half made"));
+        };
+        let boot = &self.machine().boot;
+        let (alive, keeper) = (launched.init.is_alive(boot)?, launched.shim.is_alive(boot)?);
+        let detail = match (alive, keeper) {
+            (true, true) => format!("running, first process {}", launched.init.pid),
+            (true, false) => format!("running without its keeper, first process {}", launched.init.pid),
+            (false, _) if launched.init.boot != *boot => "the machine was restarted".to_owned(),
+            (false, _) => "its first process is gone".to_owned(),
+        };
+        // Between the end of pid 1 and the keeper's note there is a moment: the keeper is asked first.
+        let ended = (!alive && !keeper).then_some(How::Killed);
+        Ok(Observed {
+            alive,
+            ended,
+            busy: alive.then(|| has_children(launched.init.pid)).flatten(),
+            ..Observed::only(Presence::Present, detail)
+        })
+    }
+
+    /// What there is of one that has no directory.
+    fn look_beside(&self, id: &str) -> std::io::Result<Observed> {
+        let what = if !cgroup::groups_of(&self.machine().hierarchies, id).is_empty() {
+            "its directory is gone, its control groups are not"
+        } else if !reap::graves(&self.layout, id)?.is_empty() {
+            "its removal is not finished"
+        } else {
+            return Ok(Observed::only(Presence::Absent, "nothing of it exists"));
+        };
+        Ok(Observed::only(Presence::Present, what))
     }
 
     /// Every sandbox directory.

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::Signal;
 use sandboxer_model::cleanup::{CleanupItem, CleanupReport, Presence};
 use sandboxer_model::money::Usage;
 
 use super::{Keeper, Runtime, answer, nonsense};
-use crate::cgroup;
 use crate::error::{Kind, NativeError, Tried};
 use crate::fence;
 use crate::files;
@@ -18,7 +18,7 @@ use crate::layout::Home;
 use crate::lock::{self, Attempt};
 use crate::reap;
 use crate::socket;
-use crate::spec::{EndedRecord, FromShim, How, Intent, ToShim};
+use crate::spec::{EndedRecord, FromShim, How, ToShim};
 use crate::wire;
 
 /// What a removal came to.
@@ -36,14 +36,22 @@ pub struct Removed {
 enum Turn {
     /// Its keeper, which says what came of it.
     Keepers(FromShim),
-    /// We do, under its lock.
-    Ours(File),
-    /// There is no directory to hold.
-    Nobodys,
+    /// We do.
+    Ours(Hold),
 }
 
-/// What is left of a removal's time when whoever holds the lock is ended, so that the rest can be done without it.
+/// The lock of a sandbox's directory.
+struct Hold {
+    _lock: File,
+    /// Whether the directory was made for this removal, so that no launch makes another meanwhile.
+    is_new: bool,
+}
+
+/// What is left of a removal's time when a keeper that holds the lock and cannot be asked is ended, so that the rest can be
+/// done without it.
 const FOR_OURSELVES: Duration = Duration::from_secs(2);
+/// What the lock of a keeper that was ended may take to come free.
+const RELEASE: Duration = Duration::from_secs(1);
 
 impl Runtime {
     /// Removes everything of a sandbox, from any half-done state, and looks again to prove it.
@@ -59,41 +67,19 @@ impl Runtime {
     ) -> Result<Removed, NativeError> {
         let home = self.layout.home(id);
         let deadline = identity::monotonic() + timeout;
-        let mut answer = keeper.and_then(|keeper| ask_keeper(&keeper.socket, epoch, timeout / 2));
-        let mut is_asked = false;
+        let answer = keeper.and_then(|keeper| ask_keeper(&keeper.socket, epoch, timeout / 2));
         // The one that was held may have kept an earlier life of the sandbox, which another process ended: then it is gone, or
-        // tells of that end. Whoever keeps the sandbox now answers here.
-        if matches!(answer, None | Some(FromShim::Destroyed { .. }))
-            && let Ok(socket) = socket::connect(&home.path, "shim.sock")
-        {
-            is_asked = true;
-            answer = ask_keeper(&socket, epoch, timeout / 2);
-        }
-        if let Some(answer) = answer {
-            return self.removed_by_keeper(id, answer);
-        }
-        fence::check(&self.layout, id, epoch)?;
-        loop {
-            match self.turn(id, &home, epoch, deadline, is_asked)? {
-                Turn::Keepers(answer) => return self.removed_by_keeper(id, answer),
-                Turn::Ours(lock) => return self.remove_in_its_place(id, epoch, &home, lock),
-                Turn::Nobodys => {}
+        // tells of that end. Whoever keeps the sandbox now is asked in its turn.
+        match answer {
+            Some(answer @ FromShim::Destroyed { .. }) if !home.path.exists() => self.removed_by_keeper(id, answer),
+            None | Some(FromShim::Destroyed { .. }) => {
+                fence::check(&self.layout, id, epoch)?;
+                match self.turn(id, &home, epoch, deadline)? {
+                    Turn::Keepers(answer) => self.removed_by_keeper(id, answer),
+                    Turn::Ours(hold) => self.remove_in_its_place(id, epoch, &home, &hold),
+                }
             }
-            // There is no directory: it was removed whole, was never made, or somebody took it from under the sandbox.
-            self.leave_fence(id, epoch)?;
-            let groups = cgroup::groups_of(&self.machine().hierarchies, id);
-            let report = reap::remove_without_directory(&self.layout, &home, id, &groups);
-            let report = self.verified(id, report);
-            // A launch that looked before the number was left may make the directory, and finds out under its lock.
-            if report.leftovers().iter().any(|item| item.kind == "directory") && identity::monotonic() < deadline {
-                is_asked = false;
-                continue;
-            }
-            return Ok(Removed {
-                report,
-                usage: None,
-                ended: None,
-            });
+            Some(answer) => self.removed_by_keeper(id, answer),
         }
     }
 
@@ -109,14 +95,22 @@ impl Runtime {
         }
     }
 
-    fn remove_in_its_place(&self, id: &str, epoch: u64, home: &Home, _lock: File) -> Result<Removed, NativeError> {
-        fence::check(&self.layout, id, epoch)?;
+    fn remove_in_its_place(&self, id: &str, epoch: u64, home: &Home, hold: &Hold) -> Result<Removed, NativeError> {
+        if let Err(fenced) = fence::check(&self.layout, id, epoch) {
+            if hold.is_new {
+                reap::remove_directory(&self.layout, home, id);
+            }
+            return Err(fenced);
+        }
         let usage = self.usage(id).ok();
         let note = files::read_json::<EndedRecord>(&home.ended()).ok();
-        if epoch > fence::highest(&self.layout, id) || !home.intent().exists() {
-            self.leave_fence(id, epoch)?;
+        fence::leave(&self.layout, id, epoch)?;
+        let mut report = reap::remove_all(&self.layout, &self.machine().hierarchies, home, id);
+        if hold.is_new {
+            for item in report.items.iter_mut().filter(|item| item.kind == "directory") {
+                item.found = false;
+            }
         }
-        let report = reap::remove_all(&self.layout, home, id);
         Ok(Removed {
             report: self.verified(id, report),
             usage,
@@ -124,45 +118,54 @@ impl Runtime {
         })
     }
 
-    fn leave_fence(&self, id: &str, epoch: u64) -> Result<(), NativeError> {
-        self.layout.prepare().tried("make the runtime's directory")?;
-        fence::leave(&self.layout, id, epoch)
-    }
-
     /// Waits until it is clear who removes the sandbox. Whoever holds its lock may still be making it, and is asked as soon
-    /// as that is possible. One that was asked and did not answer, or that holds the lock until the deadline, is ended.
-    fn turn(
-        &self,
-        id: &str,
-        home: &Home,
-        epoch: u64,
-        deadline: Duration,
-        mut is_asked: bool,
-    ) -> Result<Turn, NativeError> {
-        let mut is_ended = false;
+    /// as that is possible. A keeper that was asked and did not answer, or that holds the lock until the time is nearly up, is
+    /// ended. What is not there is locked all the same: no launch may come between the removal and its proof.
+    fn turn(&self, id: &str, home: &Home, epoch: u64, mut deadline: Duration) -> Result<Turn, NativeError> {
+        let (mut asked, mut ended) = (None, None);
+        let mut is_new = false;
         loop {
             match lock::attempt(&home.lock()).tried("take the sandbox's lock")? {
-                Attempt::Held(lock) => return Ok(Turn::Ours(lock)),
-                Attempt::Gone => return Ok(Turn::Nobodys),
+                Attempt::Held(lock) => return Ok(Turn::Ours(Hold { _lock: lock, is_new })),
+                Attempt::Gone => {
+                    self.layout.prepare().tried("make the runtime's directory")?;
+                    is_new = files::make_private_dir(&home.path).tried("make the sandbox's directory")?;
+                    continue;
+                }
                 Attempt::Busy => {}
             }
+            let keeper = lock::holder(&home.lock());
             let left = deadline.saturating_sub(identity::monotonic());
+            if keeper.is_some() && asked != keeper {
+                match socket::connect_now(&home.path, "shim.sock") {
+                    Ok(socket) => {
+                        asked = keeper;
+                        if let Some(answer) = ask_keeper(&socket, epoch, left / 2) {
+                            return Ok(Turn::Keepers(answer));
+                        }
+                        continue;
+                    }
+                    // So many wait to be taken in that one more would not be heard.
+                    Err(Errno::AGAIN) => asked.clone_from(&keeper),
+                    // It does not listen yet.
+                    Err(_) => {}
+                }
+            }
+            if let Some(keeper) = keeper
+                && ended.as_ref() != Some(&keeper)
+                && (asked.as_ref() == Some(&keeper) || left < FOR_OURSELVES)
+            {
+                // Its epoch was on record before its name.
+                fence::check(&self.layout, id, epoch)?;
+                end(&keeper);
+                ended = Some(keeper);
+                deadline = deadline.max(identity::monotonic() + RELEASE);
+                continue;
+            }
             if left.is_zero() {
                 return Err(
                     NativeError::new(Kind::Busy, "another process works on this sandbox").hint("try again in a moment")
                 );
-            }
-            if !is_asked && let Ok(socket) = socket::connect(&home.path, "shim.sock") {
-                is_asked = true;
-                if let Some(answer) = ask_keeper(&socket, epoch, left / 2) {
-                    return Ok(Turn::Keepers(answer));
-                }
-                continue;
-            }
-            if !is_ended && (is_asked || left < FOR_OURSELVES) {
-                is_ended = true;
-                fence::check(&self.layout, id, epoch)?;
-                end_keeper(home);
             }
             let nap = rustix::time::Timespec {
                 tv_sec: 0,
@@ -189,14 +192,9 @@ impl Runtime {
     }
 }
 
-/// Ends a keeper that hangs: the one of the intent, or, where there is none yet, the one that holds the lock.
-fn end_keeper(home: &Home) {
-    let of_intent = || files::read_json::<Intent>(&home.intent()).ok()?.shim;
-    let of_lock = || files::read_json::<ProcessRef>(&home.lock()).ok();
-    if let Some(fd) = of_intent()
-        .or_else(of_lock)
-        .and_then(|keeper| keeper.open(&identity::boot_id()))
-    {
+/// Ends a keeper that hangs.
+fn end(keeper: &ProcessRef) {
+    if let Ok(Some(fd)) = keeper.open(&identity::boot_id()) {
         let _ = rustix::process::pidfd_send_signal(&fd, Signal::KILL);
     }
 }

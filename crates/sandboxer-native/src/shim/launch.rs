@@ -1,7 +1,6 @@
 //! Making a sandbox: write down what will exist, make it, start pid 1, write down that it is there.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::cgroup::Groups;
 use crate::error::{Kind, NativeError, Tried};
 use crate::fence;
 use crate::files;
-use crate::identity::ProcessRef;
+use crate::identity::{self, ProcessRef};
 use crate::idmap::{self, Lease};
 use crate::init::{Admission, Birth, rootfs::Sources};
 use crate::layout::{Home, Layout};
@@ -32,7 +31,7 @@ pub(crate) struct Kept {
     pub(crate) layout: Layout,
     pub(crate) home: Home,
     /// Held for the keeper's life.
-    pub(crate) _lock: File,
+    pub(crate) lock: File,
     pub(crate) listener: OwnedFd,
     pub(crate) init_pid: i32,
     pub(crate) init_fd: OwnedFd,
@@ -55,10 +54,19 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
     let plan = limits::plan(spec, &prepared.hierarchies)?;
     fence::check(&layout, &spec.id, spec.epoch)?;
     let home = layout.home(&spec.id);
-    let lock = claim(&layout, &home, &spec.id, spec.epoch, &prepared.me)?;
-    if home.intent().exists() {
+    let claim = claim(&layout, &home, &spec.id, spec.epoch, &prepared.me)?;
+    if claim.is_inherited {
         // Half-made by a keeper that died. (A whole one is found by the caller, who does not ask us then.)
-        reap::remove_contents(&layout, &home, &spec.id);
+        reap::remove_contents(&layout, &prepared.hierarchies, &home, &spec.id).map_err(|left| {
+            NativeError::new(
+                Kind::Busy,
+                format!(
+                    "{} {} of an earlier launch is not gone: {}",
+                    left.kind, left.name, left.detail
+                ),
+            )
+            .hint("try again in a moment")
+        })?;
     }
     let result = make(spec, prepared, early, &layout, &home, plan);
     match result {
@@ -67,7 +75,7 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
             intent: made.intent,
             layout,
             home,
-            _lock: lock,
+            lock: claim.lock,
             listener: made.listener,
             init_pid: made.embryo.pid,
             init_fd: made.embryo.fd,
@@ -75,41 +83,53 @@ pub(crate) fn launch(spec: &LaunchSpec, prepared: &Prepared, early: Option<Embry
             watched: made.watched,
         }),
         Err(error) => {
-            reap::remove_all(&layout, &home, &spec.id);
+            // The epoch stays on record: with the directory, where it cannot be left behind.
+            if fence::leave(&layout, &spec.id, spec.epoch).is_ok() {
+                reap::remove_all(&layout, &prepared.hierarchies, &home, &spec.id);
+            } else {
+                let _ = reap::remove_contents(&layout, &prepared.hierarchies, &home, &spec.id);
+            }
             Err(error)
         }
     }
 }
 
+/// A sandbox's directory that this keeper may fill.
+#[derive(Debug)]
+struct Claim {
+    lock: File,
+    /// Somebody began to fill it before.
+    is_inherited: bool,
+}
+
 /// Makes the sandbox's directory and takes its lock for this keeper. If a newer epoch has come between, what was made
 /// for nobody is removed again.
-fn claim(layout: &Layout, home: &Home, id: &str, epoch: u64, keeper: &ProcessRef) -> Result<File, NativeError> {
-    let lock = take_lock(home, keeper)?;
+fn claim(layout: &Layout, home: &Home, id: &str, epoch: u64, keeper: &ProcessRef) -> Result<Claim, NativeError> {
+    let lock = take_lock(home)?;
+    let is_inherited = home.intent().exists() || lock::is_signed(&lock).tried(SIGNATURE)?;
     // The caller looked before anything was made; a removal may have come between that and the lock.
     if let Err(fenced) = fence::check(layout, id, epoch) {
-        if !home.intent().exists() {
+        if !is_inherited && !home.epoch().exists() {
             reap::remove_directory(layout, home, id);
         }
         return Err(fenced);
     }
-    Ok(lock)
+    // The epoch first: whoever reads the signature finds out whether it may end this keeper.
+    fence::note(home, epoch)?;
+    lock::sign(&lock, keeper).tried(SIGNATURE)?;
+    Ok(Claim { lock, is_inherited })
 }
+
+const SIGNATURE: &str = "write down who keeps the sandbox";
 
 /// How often a directory is made that a removal takes away before it is locked.
 const TRIES: u32 = 10;
 
-/// The sandbox's lock, with the name of its keeper in it: one that hangs before it wrote down its intent can be found, and ended.
-fn take_lock(home: &Home, keeper: &ProcessRef) -> Result<File, NativeError> {
+fn take_lock(home: &Home) -> Result<File, NativeError> {
     for _ in 0..TRIES {
         files::make_private_dir(&home.path).tried("make the sandbox's directory")?;
         match lock::attempt(&home.lock()).tried("take the sandbox's lock")? {
-            Attempt::Held(mut lock) => {
-                let name = serde_json::to_vec(keeper).unwrap_or_default();
-                lock.set_len(0)
-                    .and_then(|()| lock.write_all(&name))
-                    .tried("write down who keeps the sandbox")?;
-                return Ok(lock);
-            }
+            Attempt::Held(lock) => return Ok(lock),
             Attempt::Busy => break,
             Attempt::Gone => {}
         }
@@ -236,6 +256,7 @@ fn bring_up(
     limits: Vec<sandboxer_model::isolation::Limit>,
 ) -> Result<(Launched, OwnedFd), NativeError> {
     let (link, spec) = (&embryo.link, &birth.spec);
+    let until = identity::monotonic() + SETUP_TIMEOUT;
     let trees = sources.workspace.iter().chain(&sources.disk).map(AsFd::as_fd);
     tell(link, birth, &trees.collect::<Vec<_>>())?;
     // The groups are made while it builds its root.
@@ -248,7 +269,7 @@ fn bring_up(
     drop((commands, doors));
     let listener = socket::listen(&home.path, "shim.sock").tried("listen for callers")?;
 
-    let (deadline_ms, mechanisms, attestations) = match hear(link)? {
+    let (deadline_ms, mechanisms, attestations) = match hear(link, until)? {
         FromInit::Built {
             deadline_ms,
             mechanisms,
@@ -290,7 +311,7 @@ fn bring_up(
     };
     let state = home.state();
     let draft = files::draft_json(&state, &answer).tried("write down the sandbox")?;
-    match hear(link)? {
+    match hear(link, until)? {
         FromInit::Sealed => {}
         FromInit::Refused(error) => return Err(error),
         FromInit::Built { .. } => return Err(out_of_turn()),
@@ -306,8 +327,9 @@ fn tell<T: serde::Serialize>(link: &OwnedFd, message: &T, fds: &[BorrowedFd<'_>]
 }
 
 /// What pid 1 says next.
-fn hear(link: &OwnedFd) -> Result<FromInit, NativeError> {
-    if !wire::wait_readable(link.as_fd(), SETUP_TIMEOUT).tried("wait for the sandbox's first process")? {
+fn hear(link: &OwnedFd, until: Duration) -> Result<FromInit, NativeError> {
+    let left = until.saturating_sub(identity::monotonic());
+    if !wire::wait_readable(link.as_fd(), left).tried("wait for the sandbox's first process")? {
         return Err(NativeError::new(
             Kind::Timeout,
             format!("the sandbox's first process was not ready within {SETUP_TIMEOUT:?}"),
@@ -341,7 +363,6 @@ fn open_disk(home: &Home, lease: Option<&Lease>, sources: &mut Sources) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity;
 
     /// A runtime's directory and a process that keeps something.
     fn bench() -> (tempfile::TempDir, Layout, Home, ProcessRef) {
@@ -361,18 +382,19 @@ mod tests {
         assert_eq!(refused.kind, Kind::Fenced);
         assert!(!home.path.exists(), "an empty directory stays");
         assert_eq!(files::names(&layout.trash()).unwrap(), Vec::<String>::new());
-        claim(&layout, &home, "sbx", 2, &keeper).unwrap();
+        assert!(!claim(&layout, &home, "sbx", 2, &keeper).unwrap().is_inherited);
     }
 
     #[test]
     fn a_launch_that_a_newer_one_overtook_leaves_what_is_not_its_own() {
         let (_dir, layout, home, keeper) = bench();
         drop(claim(&layout, &home, "sbx", 2, &keeper).unwrap());
-        files::write_new(home.intent(), b"{}", 0o600).unwrap();
-        files::write_new(home.epoch(), b"2", 0o600).unwrap();
-        let refused = claim(&layout, &home, "sbx", 1, &keeper).unwrap_err();
-        assert_eq!(refused.kind, Kind::Fenced);
-        assert!(home.intent().exists());
+        // The newer one died before it wrote anything else, and stays on record however often an older one comes.
+        for _ in 0..2 {
+            let refused = claim(&layout, &home, "sbx", 1, &keeper).unwrap_err();
+            assert_eq!(refused.kind, Kind::Fenced);
+        }
+        assert!(claim(&layout, &home, "sbx", 2, &keeper).unwrap().is_inherited);
     }
 
     #[test]
@@ -380,8 +402,24 @@ mod tests {
         let (_dir, layout, home, keeper) = bench();
         let old = claim(&layout, &home, "sbx", 1, &keeper).unwrap();
         assert_eq!(claim(&layout, &home, "sbx", 1, &keeper).unwrap_err().kind, Kind::Busy);
+        assert!(lock::is_at(&old.lock, &home.lock()).unwrap());
         reap::remove_directory(&layout, &home, "sbx");
-        claim(&layout, &home, "sbx", 1, &keeper).unwrap();
-        drop(old);
+        assert!(!lock::is_at(&old.lock, &home.lock()).unwrap());
+        let new = claim(&layout, &home, "sbx", 1, &keeper).unwrap();
+        assert!(!lock::is_at(&old.lock, &home.lock()).unwrap());
+        assert!(lock::is_at(&new.lock, &home.lock()).unwrap());
+    }
+
+    #[test]
+    fn what_a_dead_keeper_left_is_freed_before_the_next_begins() {
+        let (_dir, layout, home, keeper) = bench();
+        let hierarchies = crate::cgroup::Hierarchies::default();
+        drop(claim(&layout, &home, "sbx", 1, &keeper).unwrap());
+        let lease = layout.uid_leases().join("7");
+        std::os::unix::fs::symlink("sbx", &lease).unwrap();
+        assert!(claim(&layout, &home, "sbx", 1, &keeper).unwrap().is_inherited);
+        reap::remove_contents(&layout, &hierarchies, &home, "sbx").unwrap();
+        assert_eq!(files::names(&layout.uid_leases()).unwrap(), Vec::<String>::new());
+        assert_eq!(files::names(&home.path).unwrap(), ["lock"]);
     }
 }

@@ -14,6 +14,7 @@ use crate::exec_wire::{self, ExecReply, ToInit};
 use crate::fence;
 use crate::files;
 use crate::identity;
+use crate::lock;
 use crate::reap;
 use crate::shim::launch::Kept;
 use crate::socket;
@@ -70,6 +71,11 @@ pub(crate) fn run(caller: OwnedFd, kept: Kept) -> i32 {
                 continue;
             }
             match wire::recv_json::<ToShim>(callers[index].as_fd()) {
+                // What is there now is not ours to remove. Whoever asks does it, under the lock that is there.
+                Ok(Some(ToShim::Destroy { .. })) if !is_ours(&kept) => {
+                    end(&kept);
+                    return 0;
+                }
                 Ok(Some(ToShim::Destroy { epoch })) => match destroy(&kept, epoch, EndWas::NotSeen, watch.verdict()) {
                     Ok(answer) => {
                         let _ = wire::send_json(callers[index].as_fd(), &answer);
@@ -195,6 +201,12 @@ fn end(kept: &Kept) -> (Usage, Option<ChildEnd>) {
     (usage, reaped.map(|reaped| reaped.end))
 }
 
+/// Whether the directory is still the one this keeper made. Somebody may have taken it away, and the next life of the
+/// sandbox may be in its place: nothing there is to be touched.
+fn is_ours(kept: &Kept) -> bool {
+    lock::is_at(&kept.lock, &kept.home.lock()).unwrap_or(false)
+}
+
 /// Whether its end was seen before its removal.
 #[derive(Clone, Copy)]
 enum EndWas {
@@ -204,7 +216,7 @@ enum EndWas {
 
 /// Removes it, and tells how it had ended before that, if it had.
 fn destroy(kept: &Kept, epoch: u64, end_was: EndWas, verdict: Option<How>) -> Result<FromShim, FromShim> {
-    let highest = fence::check(&kept.layout, &kept.intent.spec.id, epoch).map_err(FromShim::Refused)?;
+    fence::check(&kept.layout, &kept.intent.spec.id, epoch).map_err(FromShim::Refused)?;
     let oom = cgroup::oom_kills(&kept.intent.cgroups);
     let (usage, exit) = end(kept);
     let ended = match (end_was, exit) {
@@ -213,29 +225,29 @@ fn destroy(kept: &Kept, epoch: u64, end_was: EndWas, verdict: Option<How>) -> Re
         (EndWas::NotSeen, Some(ChildEnd::Code(EXIT_DEADLINE))) => Some(How::Deadline),
         (EndWas::NotSeen, _) => verdict,
     };
-    if epoch > highest
-        && let Err(error) = fence::leave(&kept.layout, &kept.intent.spec.id, epoch)
-    {
-        return Err(FromShim::Refused(error));
-    }
+    fence::leave(&kept.layout, &kept.intent.spec.id, epoch).map_err(FromShim::Refused)?;
     // It was ended and reaped here.
     let process = reap::process_item(Some(kept.init_pid), true);
     let (home, id) = (&kept.home, &kept.intent.spec.id);
-    let mut report = reap::remove_ended(&kept.layout, home, id, Some(&kept.intent), process);
+    let mut report = reap::remove_ended(&kept.layout, home, id, &kept.intent, process);
     report.items.push(namespaces_gone());
     Ok(FromShim::Destroyed { report, usage, ended })
 }
 
 /// Pid 1 ended, and its removal was asked for already. Everyone who is connected hears of it: whoever asked waits.
 fn removed_at_end(kept: &Kept, epoch: u64, callers: &[OwnedFd], verdict: Option<How>) -> i32 {
-    let (Ok(answer) | Err(answer)) = destroy(kept, epoch, EndWas::Seen, verdict);
-    for caller in callers {
-        let _ = wire::send_json(caller.as_fd(), &answer);
+    if !is_ours(kept) {
+        return ended_by_itself(kept, verdict);
     }
-    match answer {
-        FromShim::Destroyed { .. } => 0,
-        // Fenced: whoever has taken over finds it ended.
-        _ => ended_by_itself(kept, None),
+    match destroy(kept, epoch, EndWas::Seen, verdict) {
+        Ok(answer) => {
+            for caller in callers {
+                let _ = wire::send_json(caller.as_fd(), &answer);
+            }
+            0
+        }
+        // Whoever has taken over finds it ended, and removes it: a refusal is for nobody who waits here.
+        Err(_) => ended_by_itself(kept, verdict),
     }
 }
 
@@ -269,8 +281,11 @@ fn ended_by_itself(kept: &Kept, verdict: Option<How>) -> i32 {
         how: how(exit, verdict, oom).unwrap_or(How::Killed),
         usage,
     };
+    if !is_ours(kept) {
+        return 0;
+    }
     // The note first: whoever sees the sandbox gone finds out why.
     let _ = files::replace_json(&kept.home.ended(), &note);
-    reap::remove_contents_after_end(&kept.layout, &kept.home, &kept.intent.spec.id);
+    reap::remove_contents_after_end(&kept.home, &kept.intent.spec.id, &kept.intent);
     0
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod deaths;
 mod last;
+mod late;
 mod removal;
 
 use super::outcome::Outcome;
@@ -54,6 +55,13 @@ pub(crate) const CASES: &[Case] = &[
         "refused_launches_leave_nothing",
         removal::refused_launches_leave_nothing,
     ),
+    case("the_taken_over_make_nothing", late::the_taken_over_make_nothing),
+    case("held_keeper_hangs", late::held_keeper_hangs),
+    case("nobody_is_taken_in", late::nobody_is_taken_in),
+    case("keeper_hangs_while_it_makes", late::hangs_while_it_makes),
+    case("removals_beside_launches", late::removals_beside_launches),
+    case("the_next_life_is_left_alone", late::the_next_life_is_left_alone),
+    case("half_removed_is_not_absent", late::half_removed_is_not_absent),
     case("namespaces_and_groups_end", removal::namespaces_and_groups_end),
     case("twenty_at_once", removal::twenty_at_once),
     case("eight_launches_of_one", removal::eight_launches_of_one),

@@ -226,10 +226,16 @@ pub(crate) fn caller_dies_at_any_moment(world: &World) -> Result<(), String> {
 pub(crate) fn everything_dies_at_any_moment(world: &World) -> Result<(), String> {
     each_moment(world, |child, home| {
         let _ = child.kill();
-        for (file, name) in [("intent.json", "shim"), ("state.json", "shim"), ("state.json", "init")] {
+        for (file, name) in [
+            ("lock", ""),
+            ("intent.json", "shim"),
+            ("state.json", "shim"),
+            ("state.json", "init"),
+        ] {
             let record = std::fs::read(home.join(file)).unwrap_or_default();
             let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
-            if let Some(pid) = record[name]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
+            let process = if name.is_empty() { &record } else { &record[name] };
+            if let Some(pid) = process["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
                 && pid > 1
             {
                 let _ = raw::kill(pid, libc::SIGKILL);
