@@ -204,10 +204,9 @@ fn weakened_stage(run: &Run) -> Outcome<(Tally, BTreeSet<String>)> {
             cargo.args([
                 "test",
                 "--locked",
-                "--package",
-                &package.name,
+                "--workspace",
                 "--features",
-                workspace::WEAKEN,
+                &format!("{}/{}", package.name, workspace::WEAKEN),
                 "--test",
                 test,
             ]);
