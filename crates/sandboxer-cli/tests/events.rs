@@ -18,9 +18,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use support::{Answer, PATIENCE, World};
+use support::{Answer, PATIENCE, World, wait_until};
 
 const KILLED: i32 = -9;
+/// Worlds that are made at most until a command has told everything itself: where it is held up, it leaves the rest to a process
+/// of its own, which begins anew.
+const WORLDS: usize = 5;
 
 /// A world whose commands know a hub.
 struct Told {
@@ -61,6 +64,34 @@ impl Told {
             assert!(Instant::now() < deadline, "{:#?}", self.sinks());
             self.run(&["events", "redeliver"]).json();
         }
+    }
+
+    /// Waits until no process of this world delivers any more.
+    fn quiet(&self) {
+        wait_until("nobody delivers", || {
+            let working = self.world.processes();
+            if working.is_empty() {
+                Ok(())
+            } else {
+                Err(working.join("\n"))
+            }
+        });
+    }
+
+    /// The only sink, once it is so.
+    fn sink(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        wait_until(what, || {
+            let sink = self.sinks().pop().unwrap();
+            if is_so(&sink) { Ok(sink) } else { Err(sink.to_string()) }
+        })
+    }
+
+    /// Waits until the only sink is known to have failed, and that for one of these reasons.
+    fn trouble(&self, reasons: &[&str]) {
+        self.sink("its failure is on record", |sink| {
+            let told = sink["last_error"].as_str().unwrap_or_default();
+            reasons.iter().any(|reason| told.contains(reason))
+        });
     }
 
     fn events(&self) -> Vec<Value> {
@@ -115,6 +146,7 @@ fn a_hub_knows_everything_whatever_it_does_in_between() {
     let hub = Server::start(|_, _| Reply::Status(201));
     let told = Told::by(&hub.url());
     told.life();
+    told.settle();
     let first = hub.requests();
     assert!(
         first.len() >= 5 && first.iter().all(|one| one.line == "POST /progress/ HTTP/1.1"),
@@ -157,11 +189,21 @@ fn a_hub_knows_everything_whatever_it_does_in_between() {
 
 #[test]
 fn a_hub_that_is_away_is_in_nobodys_way_and_hears_of_it_later() {
-    let hub = Server::start(|_, _| Reply::Full(429, vec![("retry-after", "3600".to_owned())], Vec::new()));
-    let told = Told::by(&hub.url());
-    for _ in 0..3 {
+    let (hub, told) = (0..WORLDS)
+        .find_map(|_| {
+            let hub = Server::start(|_, _| Reply::Full(429, vec![("retry-after", "3600".to_owned())], Vec::new()));
+            let told = Told::by(&hub.url());
+            told.life();
+            told.sink("its wish is on record", |sink| !sink["paused_until"].is_null());
+            told.quiet();
+            // A try that was cut short was made again, before anybody knew of the wish.
+            (hub.requests().len() == 1).then_some((hub, told))
+        })
+        .unwrap();
+    for _ in 0..2 {
         told.life();
     }
+    told.quiet();
     // It asked for an hour.
     assert_eq!(hub.requests().len(), 1);
     let sink = told.sinks().pop().unwrap();
@@ -174,6 +216,7 @@ fn a_hub_that_is_away_is_in_nobodys_way_and_hears_of_it_later() {
     assert_eq!(events.last().unwrap()["undelivered"]["state-hub"], "waiting");
     hub.set(|_, _| Reply::Status(201));
     told.run(&["list"]).json();
+    told.quiet();
     assert_eq!(hub.requests().len(), 1);
     told.run(&["events", "redeliver"]).json();
     told.settle();
@@ -187,11 +230,7 @@ fn a_hub_that_does_not_exist_costs_nothing_but_a_try() {
     let gone = Server::start(|_, _| Reply::Status(201)).url();
     let told = Told::by(&gone);
     told.life();
-    let sink = told.sinks().pop().unwrap();
-    assert!(
-        sink["last_error"].as_str().unwrap().contains("connection refused"),
-        "{sink}"
-    );
+    told.trouble(&["connection refused"]);
     assert_eq!(told.run(&["run", "--", "sh", "-c", "exit 7"]).code, 7);
 }
 
@@ -302,20 +341,21 @@ fn a_webhook_that_is_gone_or_redirects_is_said_to() {
     told.env = vec![("SANDBOXER_OUTBOUND_ALLOW".to_owned(), "127.0.0.0/8".to_owned())];
     let added = told.run(&["webhooks", "add", &hook.url(), "--event", "state.*"]).json();
     told.life();
-    let trouble = told.sinks()[0]["last_error"].as_str().unwrap().to_owned();
-    assert!(trouble.contains("redirect"), "{trouble}");
+    told.trouble(&["redirect"]);
     assert_eq!(inner.connections(), 0);
     assert_eq!(
         told.run(&["webhooks", "test", added["sink_id"].as_str().unwrap()]).code,
         7
     );
+    told.quiet();
     hook.set(|_, _| Reply::Status(410));
     told.run(&["events", "redeliver"]).json();
-    let sink = told.sinks().pop().unwrap();
-    assert_eq!(sink["state"], "disabled");
+    let sink = told.sink("it is switched off", |sink| sink["state"] == "disabled");
     assert!(sink["reason"].as_str().unwrap().contains("410"), "{sink}");
+    told.quiet();
     let so_far = hook.requests().len();
     told.life();
+    told.quiet();
     assert_eq!(hook.requests().len(), so_far);
     hook.set(|_, _| Reply::Status(200));
     let back = told
@@ -357,8 +397,7 @@ fn a_webhook_over_tls_is_known_by_its_certificate() {
     told.run(&["webhooks", "add", &format!("https://{}/", hook.address)])
         .json();
     let id = told.life();
-    let trouble = told.sinks()[0]["last_error"].as_str().unwrap().to_owned();
-    assert!(trouble.contains("TLS") || trouble.contains("certificate"), "{trouble}");
+    told.trouble(&["TLS", "certificate"]);
     assert_eq!(hook.requests().len(), 0);
     told.env
         .push(("SSL_CERT_FILE".to_owned(), trusted.to_str().unwrap().to_owned()));
@@ -425,46 +464,62 @@ fn what_makes_no_sense_or_leads_inside_is_refused() {
     );
 }
 
+/// The places of a delivery that a command reaches.
+fn places() -> Vec<String> {
+    let hub = Server::start(|_, _| Reply::Status(201));
+    let told = Told::by(&hub.url());
+    let log = told.world.path().join("cuts");
+    let created = told
+        .run_with(
+            &["create", "--profile", "profile.native"],
+            &[("SBX_CUT_LOG", log.to_str().unwrap())],
+        )
+        .json();
+    told.run(&["destroy", created["sandbox_id"].as_str().unwrap()]).json();
+    told.quiet();
+    let text = std::fs::read_to_string(&log).unwrap();
+    let mut hits: BTreeMap<String, usize> = BTreeMap::new();
+    text.lines()
+        .filter(|name| name.starts_with("deliver."))
+        .map(|name| {
+            let hit = hits.entry(name.to_owned()).or_default();
+            *hit += 1;
+            format!("{name}:{hit}")
+        })
+        .collect()
+}
+
+/// A command that is to die at a place, and what others make of it: nothing is lost. Whether it was that command which died, and
+/// nothing but what it had under way was sent twice.
+fn dies_at(place: &str) -> bool {
+    let hub = Server::start(|_, _| Reply::Status(201));
+    let told = Told::by(&hub.url());
+    let killed = told.run_with(&["create", "--profile", "profile.native"], &[("SBX_CRASH_AT", place)]);
+    assert!([KILLED, 0].contains(&killed.code), "{place}: {killed:?}");
+    // Its own work was done and told before.
+    let id = serde_json::from_str::<Value>(&killed.stdout).unwrap()["sandbox_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(told.run(&["get", &id]).json()["state"], "ready", "{place}");
+    told.run(&["destroy", &id]).json();
+    told.settle();
+    told.assert_exact(&hub.requests());
+    // One event is sent again at most.
+    killed.code == KILLED && hub.requests().len() <= told.events().len() + 1
+}
+
 #[test]
 fn killed_at_every_place_of_a_delivery_nothing_is_lost() {
-    let places = {
-        let hub = Server::start(|_, _| Reply::Status(201));
-        let told = Told::by(&hub.url());
-        let log = told.world.path().join("cuts");
-        let created = told
-            .run_with(
-                &["create", "--profile", "profile.native"],
-                &[("SBX_CUT_LOG", log.to_str().unwrap())],
-            )
-            .json();
-        told.run(&["destroy", created["sandbox_id"].as_str().unwrap()]).json();
-        let text = std::fs::read_to_string(&log).unwrap();
-        let mut hits: BTreeMap<String, usize> = BTreeMap::new();
-        text.lines()
-            .filter(|name| name.starts_with("deliver."))
-            .map(|name| {
-                let hit = hits.entry(name.to_owned()).or_default();
-                *hit += 1;
-                format!("{name}:{hit}")
-            })
-            .collect::<Vec<_>>()
-    };
-    assert!(places.len() >= 11, "{places:?}");
-    for place in places {
-        let hub = Server::start(|_, _| Reply::Status(201));
-        let told = Told::by(&hub.url());
-        let killed = told.run_with(&["create", "--profile", "profile.native"], &[("SBX_CRASH_AT", &place)]);
-        assert_eq!(killed.code, KILLED, "{place}: {killed:?}");
-        // Its own work was done and told before.
-        let id = serde_json::from_str::<Value>(&killed.stdout).unwrap()["sandbox_id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        assert_eq!(told.run(&["get", &id]).json()["state"], "ready", "{place}");
-        told.run(&["destroy", &id]).json();
-        told.settle();
-        told.assert_exact(&hub.requests());
-        // One event is sent again at most.
-        assert!(hub.requests().len() <= told.events().len() + 1, "{place}");
+    // Two that reach the same have reached all in one process: where it is left and taken up again differs from one to the next.
+    let mut reached = places();
+    let is_whole = (0..WORLDS).any(|_| {
+        let before = std::mem::replace(&mut reached, places());
+        before == reached && reached.len() >= 11
+    });
+    assert!(is_whole, "{reached:?}");
+    for place in reached {
+        let is_proven = (0..WORLDS).any(|_| dies_at(&place));
+        assert!(is_proven, "{place}: it did not die there, or too much was sent again");
     }
 }
