@@ -6,21 +6,20 @@
     reason = "a test fails by it, and reads real files"
 )]
 
-#[path = "../../sandboxer-outbound/tests/support/mod.rs"]
+mod killed;
+#[path = "../../../sandboxer-outbound/tests/support/mod.rs"]
 mod receiver;
+#[path = "../support/mod.rs"]
 mod support;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use receiver::{Reply, Request, Server};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use support::{Answer, PATIENCE, World, wait_until};
 
-const KILLED: i32 = -9;
 /// Worlds that are made at most until a command has told everything itself: where it is held up, it leaves the rest to a process
 /// of its own, which begins anew.
 const WORLDS: usize = 5;
@@ -251,161 +250,6 @@ fn a_hub_that_says_nothing_is_left_to_a_process_of_its_own() {
     told.assert_exact(&hub.requests());
 }
 
-/// HMAC-SHA256 as RFC 2104 writes it, independent of what the product uses.
-fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
-    assert!(key.len() <= 64);
-    let pad = |byte: u8| -> Vec<u8> {
-        (0..64)
-            .map(|index| key.get(index).copied().unwrap_or(0) ^ byte)
-            .collect()
-    };
-    let inner = Sha256::digest([pad(0x36), text.to_vec()].concat());
-    Sha256::digest([pad(0x5c), inner.to_vec()].concat()).to_vec()
-}
-
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn decode(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.trim_end_matches('=').bytes().collect();
-    let bits: Vec<u8> = digits
-        .iter()
-        .flat_map(|digit| {
-            let value = DIGITS.iter().position(|known| known == digit).unwrap() as u8;
-            (0..6).rev().map(move |bit| value >> bit & 1)
-        })
-        .collect();
-    bits.chunks_exact(8)
-        .map(|byte| byte.iter().fold(0, |value, bit| value << 1 | bit))
-        .collect()
-}
-
-fn is_signed(request: &Request, secret: &str) -> bool {
-    let key = decode(secret.strip_prefix("whsec_").unwrap());
-    assert_eq!(key.len(), 32);
-    let (id, at) = (request.header("webhook-id"), request.header("webhook-timestamp"));
-    let text = [format!("{id}.{at}.").into_bytes(), request.body.clone()].concat();
-    let signature = request.header("webhook-signature").strip_prefix("v1,").unwrap();
-    decode(signature) == hmac(&key, &text)
-}
-
-#[test]
-fn webhooks_are_signed_and_their_secret_is_shown_once() {
-    let hook = Server::start(|count, _| Reply::Status(if count % 3 == 0 { 500 } else { 204 }));
-    let mut told = Told::by("http://127.0.0.1:1");
-    told.env = vec![("SANDBOXER_OUTBOUND_ALLOW".to_owned(), hook.address.to_string())];
-    let url = format!("{}/hooks?x=1", hook.url());
-    let added = told.run(&["webhooks", "add", &url]).json();
-    let (id, secret) = (added["sink_id"].as_str().unwrap(), added["secret"].as_str().unwrap());
-    told.life();
-    told.settle();
-    let requests = hook.requests();
-    told.assert_exact(&requests);
-    for request in &requests {
-        assert!(is_signed(request, secret), "{request:?}");
-        assert!(!is_signed(
-            request,
-            "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-        ));
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        assert_eq!(
-            (&body["type"], &body["data"]["event_id"]),
-            (&body["data"]["kind"], &request.header("webhook-id").into())
-        );
-        assert_eq!(request.line, "POST /hooks?x=1 HTTP/1.1");
-        assert!(request.header("webhook-timestamp").parse::<u64>().is_ok());
-    }
-    hook.set(|_, _| Reply::Status(200));
-    let tested = told.run(&["webhooks", "test", &id[..12]]).json();
-    assert_eq!((&tested["accepted"], &tested["status"]), (&true.into(), &200.into()));
-    assert!(is_signed(hook.requests().last().unwrap(), secret));
-    for args in [
-        &["webhooks", "list"][..],
-        &["events", "sinks"],
-        &["events"],
-        &["webhooks", "remove", id],
-    ] {
-        for mode in ["json", "table"] {
-            let answer = told.run(&[args, &["--output", mode]].concat());
-            assert!(!format!("{answer:?}").contains(&secret[6..]), "{args:?}");
-        }
-    }
-    assert_eq!(told.run(&["webhooks", "list"]).json(), serde_json::json!([]));
-}
-
-#[test]
-fn a_webhook_that_is_gone_or_redirects_is_said_to() {
-    let inner = Server::start(|_, _| Reply::Status(200));
-    let to = inner.url();
-    let hook = Server::start(move |_, _| Reply::Full(307, vec![("location", to.clone())], Vec::new()));
-    let mut told = Told::by("http://127.0.0.1:1");
-    told.env = vec![("SANDBOXER_OUTBOUND_ALLOW".to_owned(), "127.0.0.0/8".to_owned())];
-    let added = told.run(&["webhooks", "add", &hook.url(), "--event", "state.*"]).json();
-    told.life();
-    told.trouble(&["redirect"]);
-    assert_eq!(inner.connections(), 0);
-    assert_eq!(
-        told.run(&["webhooks", "test", added["sink_id"].as_str().unwrap()]).code,
-        7
-    );
-    told.quiet();
-    hook.set(|_, _| Reply::Status(410));
-    told.run(&["events", "redeliver"]).json();
-    let sink = told.sink("it is switched off", |sink| sink["state"] == "disabled");
-    assert!(sink["reason"].as_str().unwrap().contains("410"), "{sink}");
-    told.quiet();
-    let so_far = hook.requests().len();
-    told.life();
-    told.quiet();
-    assert_eq!(hook.requests().len(), so_far);
-    hook.set(|_, _| Reply::Status(200));
-    let back = told
-        .run(&["events", "redeliver", "--sink", added["sink_id"].as_str().unwrap()])
-        .json();
-    assert_eq!(back["enabled"], serde_json::json!([added["sink_id"]]));
-    told.settle();
-    told.assert_exact(&hook.requests());
-}
-
-#[test]
-fn a_webhook_over_tls_is_known_by_its_certificate() {
-    // Made for this test, for 127.0.0.1, and good for a hundred years.
-    let (certificate, key) = (
-        include_str!("support/tls/cert.pem"),
-        include_str!("support/tls/key.pem"),
-    );
-    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let config = std::sync::Arc::new(config);
-    let hook = Server::wrapped(
-        |_, _| Reply::Status(200),
-        Box::new(move |stream| {
-            let session = rustls::ServerConnection::new(config.clone()).ok()?;
-            Some(Box::new(rustls::StreamOwned::new(session, stream)))
-        }),
-    );
-    let mut told = Told::by("http://127.0.0.1:1");
-    let trusted = told.world.write("trusted.pem", certificate);
-    let allow = ("SANDBOXER_OUTBOUND_ALLOW".to_owned(), hook.address.to_string());
-    told.env = vec![allow];
-    told.run(&["webhooks", "add", &format!("https://{}/", hook.address)])
-        .json();
-    let id = told.life();
-    told.trouble(&["TLS", "certificate"]);
-    assert_eq!(hook.requests().len(), 0);
-    told.env
-        .push(("SSL_CERT_FILE".to_owned(), trusted.to_str().unwrap().to_owned()));
-    told.run(&["events", "redeliver", &id]).json();
-    told.settle();
-    told.assert_exact(&hook.requests());
-}
-
 #[test]
 fn what_makes_no_sense_or_leads_inside_is_refused() {
     let told = Told::by("http://127.0.0.1:1");
@@ -462,64 +306,4 @@ fn what_makes_no_sense_or_leads_inside_is_refused() {
         (told.run(&["webhooks", "list"]).json(), inside.connections()),
         (serde_json::json!([]), 0)
     );
-}
-
-/// The places of a delivery that a command reaches.
-fn places() -> Vec<String> {
-    let hub = Server::start(|_, _| Reply::Status(201));
-    let told = Told::by(&hub.url());
-    let log = told.world.path().join("cuts");
-    let created = told
-        .run_with(
-            &["create", "--profile", "profile.native"],
-            &[("SBX_CUT_LOG", log.to_str().unwrap())],
-        )
-        .json();
-    told.run(&["destroy", created["sandbox_id"].as_str().unwrap()]).json();
-    told.quiet();
-    let text = std::fs::read_to_string(&log).unwrap();
-    let mut hits: BTreeMap<String, usize> = BTreeMap::new();
-    text.lines()
-        .filter(|name| name.starts_with("deliver."))
-        .map(|name| {
-            let hit = hits.entry(name.to_owned()).or_default();
-            *hit += 1;
-            format!("{name}:{hit}")
-        })
-        .collect()
-}
-
-/// A command that is to die at a place, and what others make of it: nothing is lost. Whether it was that command which died, and
-/// nothing but what it had under way was sent twice.
-fn dies_at(place: &str) -> bool {
-    let hub = Server::start(|_, _| Reply::Status(201));
-    let told = Told::by(&hub.url());
-    let killed = told.run_with(&["create", "--profile", "profile.native"], &[("SBX_CRASH_AT", place)]);
-    assert!([KILLED, 0].contains(&killed.code), "{place}: {killed:?}");
-    // Its own work was done and told before.
-    let id = serde_json::from_str::<Value>(&killed.stdout).unwrap()["sandbox_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert_eq!(told.run(&["get", &id]).json()["state"], "ready", "{place}");
-    told.run(&["destroy", &id]).json();
-    told.settle();
-    told.assert_exact(&hub.requests());
-    // One event is sent again at most.
-    killed.code == KILLED && hub.requests().len() <= told.events().len() + 1
-}
-
-#[test]
-fn killed_at_every_place_of_a_delivery_nothing_is_lost() {
-    // Two that reach the same have reached all in one process: where it is left and taken up again differs from one to the next.
-    let mut reached = places();
-    let is_whole = (0..WORLDS).any(|_| {
-        let before = std::mem::replace(&mut reached, places());
-        before == reached && reached.len() >= 11
-    });
-    assert!(is_whole, "{reached:?}");
-    for place in reached {
-        let is_proven = (0..WORLDS).any(|_| dies_at(&place));
-        assert!(is_proven, "{place}: it did not die there, or too much was sent again");
-    }
 }
