@@ -90,3 +90,39 @@ impl Drop for Stopwatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_no_work() {
+        let (began, before) = (Instant::now(), worked());
+        std::thread::park_timeout(Duration::from_millis(100));
+        let (waited, worked) = (began.elapsed(), worked() - before);
+        assert!(worked < waited, "{worked:?} of {waited:?}");
+    }
+
+    #[test]
+    fn a_look_that_comes_late_is_a_stall_for_as_long_as_it_is_late() {
+        let looked = Instant::now();
+        let seen = Seen {
+            looked,
+            stalled: Duration::ZERO,
+            is_over: false,
+        };
+        assert_eq!(seen.stalled_since(looked), Duration::ZERO);
+        assert_eq!(seen.stalled_since(looked + TICK + TICK / 2), Duration::ZERO);
+        assert_eq!(seen.stalled_since(looked + TICK + TICK), TICK);
+        let second = Duration::from_secs(1);
+        assert_eq!(seen.stalled_since(looked + TICK + second), second);
+    }
+
+    #[test]
+    fn a_stopwatch_counts_what_is_no_stall() {
+        let (began, watch) = (Instant::now(), Stopwatch::start());
+        std::thread::park_timeout(Duration::from_millis(100));
+        let took = watch.elapsed();
+        assert!(took <= began.elapsed(), "{took:?}");
+    }
+}
