@@ -122,6 +122,22 @@ fn once(verb: &Verb) {
     eprintln!("{} deaths", places.len());
 }
 
+/// Killed at a place, and the command that finishes or undoes it killed at another. Whether that one was: whom it meets, and so
+/// how often it comes by, is different each time; that it comes by once is not.
+fn dies_again(verb: &Verb, place: &str, again: &str) -> bool {
+    let what = format!("{place}, then {again}");
+    let mut has_died = false;
+    in_time(&what, || {
+        let world = killed_at(verb, place);
+        let killed = world.run_with(&["list"], &[("SBX_CRASH_AT", again)]);
+        let need_not_die = killed.code == 0 && !again.ends_with(":1");
+        assert!(killed.code == KILLED || need_not_die, "{what}: {killed:?}");
+        has_died = killed.code == KILLED;
+        recovers(&world, verb, &[], &what)
+    });
+    has_died
+}
+
 /// Killed at every place, and the command that finishes or undoes it killed at several.
 fn twice(verb: &Verb) {
     let mut pairs = 0;
@@ -137,14 +153,7 @@ fn twice(verb: &Verb) {
         let many = seconds.len().min(verb.seconds());
         for number in 0..many {
             let again = &seconds[number * seconds.len() / many];
-            let what = format!("{place}, then {again}");
-            in_time(&what, || {
-                let world = killed_at(verb, &place);
-                let killed = world.run_with(&["list"], &[("SBX_CRASH_AT", again)]);
-                assert_eq!(killed.code, KILLED, "{what}: {killed:?}");
-                recovers(&world, verb, &[], &what)
-            });
-            pairs += 1;
+            pairs += usize::from((0..TRIES).any(|_| dies_again(verb, &place, again)));
         }
     }
     eprintln!("{pairs} double deaths");
