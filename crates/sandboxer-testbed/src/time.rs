@@ -37,6 +37,13 @@ impl Seen {
         let late = now.saturating_duration_since(self.looked).saturating_sub(TICK);
         if late < TICK { Duration::ZERO } else { late }
     }
+
+    /// Somebody looks.
+    fn look(&mut self, now: Instant) {
+        let late = self.stalled_since(now);
+        self.stalled += late;
+        self.looked = now;
+    }
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
@@ -60,9 +67,7 @@ impl Stopwatch {
                 if seen.is_over {
                     return;
                 }
-                let now = Instant::now();
-                seen.stalled += seen.stalled_since(now);
-                seen.looked = now;
+                seen.look(Instant::now());
             }
         });
         Stopwatch {
