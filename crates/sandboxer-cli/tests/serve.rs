@@ -12,9 +12,10 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{PATIENCE, World, wait_until};
+use support::{FAREWELL, PATIENCE, World, wait_until, wait_within};
 
 /// A server of a world, and the lines it says.
 struct Server {
@@ -48,9 +49,14 @@ impl Server {
 
     /// Waits for a line of this kind, and returns it.
     fn until(&self, what: &str) -> Value {
+        self.until_within(PATIENCE, what)
+    }
+
+    /// The same for what comes later.
+    fn until_within(&self, patience: Duration, what: &str) -> Value {
         let mut seen = Vec::new();
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(patience) {
                 Ok(line) if line["what"] == what => return line,
                 Ok(line) => seen.push(line),
                 Err(error) => panic!("`{what}` was not said: {error}; {seen:?}"),
@@ -66,7 +72,7 @@ impl Server {
 
     /// Waits for its end; its exit code.
     fn end(mut self) -> Option<i32> {
-        wait_until("the server ends", || match self.child.try_wait().unwrap() {
+        wait_within(FAREWELL, "the server ends", || match self.child.try_wait().unwrap() {
             Some(status) => Ok(status.code()),
             None => Err("it runs".to_owned()),
         })
@@ -176,12 +182,20 @@ fn first_process(explanation: &Value) -> String {
     text.rsplit(' ').next().unwrap().to_owned()
 }
 
+/// After which time the unused is removed.
+const IDLE: Duration = Duration::from_secs(2);
+/// How long that may take: a turn, and the next two.
+const REAPED: Duration = Duration::from_secs(45);
+
 #[test]
 fn the_unused_is_removed_and_a_running_command_keeps_its_sandbox() {
     let world = World::new();
     let profile = world.write(
         "idle.yaml",
-        "id: profile.idle\nextension: ext.native\nttl: { default: 1h, max: 2h, idle_reap: 2s }\n",
+        format!(
+            "id: profile.idle\nextension: ext.native\nttl: {{ default: 1h, max: 2h, idle_reap: {}s }}\n",
+            IDLE.as_secs()
+        ),
     );
     let make = || {
         let answer = world.run(&["create", "--profile", profile.to_str().unwrap()]).json();
@@ -189,9 +203,13 @@ fn the_unused_is_removed_and_a_running_command_keeps_its_sandbox() {
     };
     let (idle, busy) = (make(), make());
     assert_eq!(world.run(&["exec", "--detach", &busy, "--", "sleep", "600"]).code, 0);
+    // Both are unused for long enough when the first turn comes; the next one is a quarter of a minute later.
+    let is_idle = Instant::now() + IDLE + Duration::from_millis(500);
+    while let Some(wait) = is_idle.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(wait);
+    }
     let server = Server::start(&world, &[]);
-    // The turn before was over before it was idle for long enough.
-    let line = server.until("reaped idle");
+    let line = server.until_within(REAPED, "reaped idle");
     assert_eq!(line["on"].as_str(), Some(idle.as_str()));
     server.signal("TERM");
     assert_eq!(server.end(), Some(0));
@@ -212,11 +230,15 @@ fn a_service_manager_hears_of_it() {
     };
     let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
     let server = Server::start(&world, &env);
-    let mut words = Vec::new();
-    while words.iter().filter(|word| *word == "WATCHDOG=1").count() < 3 {
-        words.push(heard());
+    // It is alive before it is ready.
+    let (mut signs, mut is_ready) = (0, false);
+    while signs < 3 || !is_ready {
+        match heard().as_str() {
+            "WATCHDOG=1" => signs += 1,
+            "READY=1" => is_ready = true,
+            _ => {}
+        }
     }
-    assert!(words.contains(&"READY=1".to_owned()), "{words:?}");
     server.signal("TERM");
     while heard() != "STOPPING=1" {}
     assert_eq!(server.end(), Some(0));

@@ -21,6 +21,7 @@
 //! | [`payloads`] | what must never be more than data |
 //! | [`shared`] | machines that one run of all tests shares |
 //! | [`skip`] | what a test does where there can be no such machine |
+//! | [`time`] | times that may be promised although the machine stands still now and then |
 #![expect(
     clippy::disallowed_methods,
     reason = "a test harness that stands outside of the product: it starts daemons and keeps its own time"
@@ -40,6 +41,7 @@ pub mod plan;
 pub mod proxy;
 pub mod shared;
 pub mod skip;
+pub mod time;
 
 mod command;
 mod stale;
@@ -52,3 +54,4 @@ pub use plan::{Compose, Plan};
 pub use proxy::Proxy;
 pub use shared::Shared;
 pub use skip::Unavailable;
+pub use time::Stopwatch;

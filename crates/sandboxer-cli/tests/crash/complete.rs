@@ -16,7 +16,7 @@ const KINDS: [OperationKind; 5] = [
     OperationKind::ExtendTtl,
     OperationKind::Expire,
 ];
-/// Places that other tests kill at, by how their names begin: `events.rs`, `hosts/registry.rs`, `server.rs`.
+/// Places that other tests kill at, by how their names begin: `events/killed.rs`, `hosts/registry.rs`, `server.rs`.
 const ELSEWHERE: [&str; 3] = ["deliver.", "reap.", "reconcile."];
 
 fn name(hit: &str) -> String {

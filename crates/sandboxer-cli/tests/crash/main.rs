@@ -24,6 +24,9 @@ use verbs::Verb;
 const KILLED: i32 = -9;
 /// How long the command that finishes or undoes may take.
 const RECOVERY: Duration = Duration::from_secs(2);
+/// How often the same death is died at most until that holds: what takes long by itself takes long each time, and what only the
+/// machine held up does not.
+const TRIES: usize = 3;
 
 /// Every place that was reached, in order, in the form that `SBX_CRASH_AT` takes.
 fn hits(log: &Path) -> Vec<String> {
@@ -86,44 +89,71 @@ fn killed_at(verb: &Verb, place: &str) -> World {
     world
 }
 
-/// Looks, as any command does, in time; and what was begun is at an end.
-fn recovers(world: &World, verb: &Verb, env: &[(&str, &str)], what: &str) {
+/// Looks, as any command does, and what was begun is at an end. How long that took.
+fn recovers(world: &World, verb: &Verb, env: &[(&str, &str)], what: &str) -> Duration {
     let started = Instant::now();
     world.run_with(&["list"], env).json();
     let took = started.elapsed();
-    assert!(took <= RECOVERY, "{what}: it took {took:?} to recover");
     for state in states(world) {
         assert!(verb.ends.contains(&state.as_str()), "after {what} it is {state}");
     }
     clean_up(world);
+    took
+}
+
+/// Dies and recovers, which must be done in time once.
+fn in_time(what: &str, mut die_and_recover: impl FnMut() -> Duration) {
+    let mut least = Duration::MAX;
+    for _ in 0..TRIES {
+        least = least.min(die_and_recover());
+        if least <= RECOVERY {
+            break;
+        }
+    }
+    assert!(least <= RECOVERY, "{what}: it took {least:?} to recover, at best");
 }
 
 /// Killed at every place.
 fn once(verb: &Verb) {
     let places = places(verb);
     for place in &places {
-        let world = killed_at(verb, place);
-        recovers(&world, verb, &[], place);
+        in_time(place, || recovers(&killed_at(verb, place), verb, &[], place));
     }
     eprintln!("{} deaths", places.len());
+}
+
+/// Killed at a place, and the command that finishes or undoes it killed at another. Whether that one was: whom it meets, and so
+/// how often it comes by, is different each time; that it comes by once is not.
+fn dies_again(verb: &Verb, place: &str, again: &str) -> bool {
+    let what = format!("{place}, then {again}");
+    let mut has_died = false;
+    in_time(&what, || {
+        let world = killed_at(verb, place);
+        let killed = world.run_with(&["list"], &[("SBX_CRASH_AT", again)]);
+        let need_not_die = killed.code == 0 && !again.ends_with(":1");
+        assert!(killed.code == KILLED || need_not_die, "{what}: {killed:?}");
+        has_died = killed.code == KILLED;
+        recovers(&world, verb, &[], &what)
+    });
+    has_died
 }
 
 /// Killed at every place, and the command that finishes or undoes it killed at several.
 fn twice(verb: &Verb) {
     let mut pairs = 0;
     for place in places(verb) {
-        let world = killed_at(verb, &place);
-        let log = world.path().join("cuts");
-        recovers(&world, verb, &[("SBX_CUT_LOG", log.to_str().unwrap())], &place);
-        let seconds = hits(&log);
+        let mut seconds = Vec::new();
+        in_time(&place, || {
+            let world = killed_at(verb, &place);
+            let log = world.path().join("cuts");
+            let took = recovers(&world, verb, &[("SBX_CUT_LOG", log.to_str().unwrap())], &place);
+            seconds = hits(&log);
+            took
+        });
         let many = seconds.len().min(verb.seconds());
         for number in 0..many {
             let again = &seconds[number * seconds.len() / many];
-            let world = killed_at(verb, &place);
-            let killed = world.run_with(&["list"], &[("SBX_CRASH_AT", again)]);
-            assert_eq!(killed.code, KILLED, "{place}, then {again}: {killed:?}");
-            recovers(&world, verb, &[], &format!("{place}, then {again}"));
-            pairs += 1;
+            pairs += usize::from((0..TRIES).any(|_| dies_again(verb, &place, again)));
         }
     }
     eprintln!("{pairs} double deaths");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sandboxer_testbed::{Plan, or_skip};
+use serde_json::Value;
 
 use crate::lab::{Lab, SINGLE, id};
 
@@ -16,20 +17,44 @@ const BATCHES: usize = 2;
 const IN_A_BATCH: usize = 10;
 /// Creates that run at the same time.
 const HANDS: usize = 3;
+/// Shortest times to live: on a slow machine they are longer.
 const TTL: Duration = Duration::from_secs(20);
 const TTL_OF_RACES: Duration = Duration::from_secs(16);
 const GRACE: Duration = Duration::from_secs(60);
 
+/// The deadline of a sandbox.
+fn deadline(sandbox: &Value) -> Timestamp {
+    let text = sandbox["expires_at"].as_str().expect("a deadline");
+    text.parse().expect("a time")
+}
+
+/// How long a stack takes to make here, and its deadline to move: measured once, as one that is removed again.
+fn measured(lab: &Lab, repository: &Path) -> (Duration, Duration) {
+    let began = Instant::now();
+    let one = id(&lab.created(repository, &[]));
+    let create = began.elapsed();
+    let began = Instant::now();
+    lab.run(&["extend-ttl", &one, "--duration", "10m"]).json();
+    let extend = began.elapsed();
+    lab.destroy(&one);
+    eprintln!("making one takes {create:.1?}, moving its deadline {extend:.1?}");
+    (create, extend)
+}
+
+/// A time to live in whole seconds.
+fn seconds(ttl: Duration) -> String {
+    format!("{}s", ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0))
+}
+
 /// Makes some stacks a few at a time: their ids and deadlines.
-fn made(lab: &Lab, repository: &Path, number: usize) -> BTreeMap<String, Timestamp> {
-    let ttl = format!("{}s", TTL.as_secs());
+fn made(lab: &Lab, repository: &Path, number: usize, ttl: Duration) -> BTreeMap<String, Timestamp> {
+    let ttl = seconds(ttl);
     let next = AtomicUsize::new(0);
     let one_after_another = || {
         let mut mine = Vec::new();
         while next.fetch_add(1, Ordering::Relaxed) < number {
             let created = lab.created(repository, &["--ttl", &ttl]);
-            let deadline = created["expires_at"].as_str().expect("a deadline");
-            mine.push((id(&created), deadline.parse().expect("a time")));
+            mine.push((id(&created), deadline(&created)));
         }
         mine
     };
@@ -53,8 +78,9 @@ fn twenty_of_twenty_are_gone_in_time_with_nobody_left_to_remove_them() {
     let lab = or_skip!("deadlines without us", Lab::start(Plan::new()));
     let repository = lab.repository_of("one", SINGLE);
     let mut late = Vec::new();
+    let ttl = TTL.max(measured(&lab, &repository).0 * 8);
     for _ in 0..BATCHES {
-        let made = made(&lab, &repository, IN_A_BATCH);
+        let made = made(&lab, &repository, IN_A_BATCH, ttl);
         // No process of ours runs, and no connection is open: only what is on the host can act.
         lab.host.kill_sshd().expect("sshd ends");
         let left = there(&lab);
@@ -73,7 +99,7 @@ fn twenty_of_twenty_are_gone_in_time_with_nobody_left_to_remove_them() {
                 }
                 is_there
             });
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
         }
         lab.nothing_is_left();
         lab.host.start_sshd().expect("sshd starts");
@@ -101,20 +127,25 @@ fn a_move_that_was_acknowledged_is_never_lost() {
     let (mut moved, mut late) = (0, 0);
     // How long before the deadline the first of a round sets off; the last does at the deadline. Fitted from round to round,
     // since what a move takes differs from machine to machine: some are to come in time, and some too late.
-    let mut lead = Duration::from_millis(1500);
+    let (create, extend) = measured(&lab, &repository);
+    let ttl = seconds(TTL_OF_RACES.max(create * 14));
+    let mut lead = Duration::from_millis(1500).max(extend * 3);
     for _ in 0..ROUNDS {
         let before = moved;
-        let made: Vec<(String, Instant)> = (0..AT_ONCE)
+        let made: Vec<(String, Timestamp)> = (0..AT_ONCE)
             .map(|_| {
-                let created = lab.created(&repository, &["--ttl", "16s"]);
-                (id(&created), Instant::now())
+                let created = lab.created(&repository, &["--ttl", &ttl]);
+                (id(&created), deadline(&created))
             })
             .collect();
         let mut outcomes = Vec::new();
-        for (number, (one, ready)) in made.iter().enumerate() {
+        for (number, (one, deadline)) in made.iter().enumerate() {
             let left = lead * u32::try_from(AT_ONCE - number).expect("a few") / u32::try_from(AT_ONCE).expect("a few");
-            let aim = *ready + TTL_OF_RACES - left;
-            while let Some(wait) = aim.checked_duration_since(Instant::now()) {
+            let until_aim = || {
+                let until_deadline = Duration::try_from(deadline.duration_since(Timestamp::now()));
+                until_deadline.ok()?.checked_sub(left).filter(|wait| !wait.is_zero())
+            };
+            while let Some(wait) = until_aim() {
                 std::thread::park_timeout(wait);
             }
             let child = lab

@@ -130,7 +130,7 @@ impl Lab {
     /// Fails when anything of any sandbox is left.
     #[track_caller]
     pub(crate) fn nothing_is_left(&self) {
-        let left = self.leftovers(Duration::from_secs(10));
+        let left = self.leftovers(Duration::from_secs(30));
         assert!(left.is_empty(), "{left:#?}");
     }
 

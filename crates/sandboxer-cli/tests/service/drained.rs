@@ -26,8 +26,8 @@ fn who_is_served_is_answered_and_what_was_accepted_goes_on() {
     let crowd = runtime.block_on(async { Crowd::start(&server, &token, "stop", MANY) });
     let tally = Arc::clone(&crowd.tally);
     let load = |number: &AtomicUsize| number.load(Ordering::Relaxed);
-    // Who waits at the door is not served yet.
-    let is_time = || load(&tally.asked) == MANY && load(&tally.answered) >= 5 && at_the_door(&server) == 0;
+    // Whom nobody has heard is not served yet.
+    let is_time = || load(&tally.asked) == MANY && load(&tally.answered) >= 5 && unheard(&server) == 0;
     runtime.block_on(until("all are served, and some have theirs", is_time));
     let (told, unanswered) = (Instant::now(), MANY - load(&tally.answered));
     server.signal(Signal::TERM);
@@ -66,13 +66,21 @@ fn who_is_served_is_answered_and_what_was_accepted_goes_on() {
     server.stop();
 }
 
-/// Connections that the kernel has taken and the server has not, see `proc_pid_net(5)`: what a listening socket has to read.
-fn at_the_door(server: &Server) -> u32 {
+/// What the kernel has taken for the server and the server has not, see `proc_pid_net(5)`: connections that its listening socket
+/// has to give out, and bytes that are on the way to the others or were not read from them.
+fn unheard(server: &Server) -> u64 {
     let port = format!(":{:04X}", server.address.port());
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = rows.find(|row| row[1].ends_with(&port) && row[3] == "0A").unwrap();
-    u32::from_str_radix(row[4].split_once(':').unwrap().1, 16).unwrap()
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect());
+    rows.map(|row: Vec<&str>| {
+        let (sent, read) = row[4].split_once(':').unwrap();
+        let is_to = |end: &str, queue: &str| match end.ends_with(&port) {
+            true => u64::from_str_radix(queue, 16).unwrap(),
+            false => 0,
+        };
+        is_to(row[1], read) + is_to(row[2], sent)
+    })
+    .sum()
 }
 
 #[test]
@@ -87,7 +95,8 @@ fn who_waits_for_long_is_told_that_it_stops() {
         let mut line = Line::open(server.address, HOME).await.unwrap();
         let path = format!("/v1/sandboxes/{id}/wait?state=destroyed&timeout=600s");
         line.write(&Ask::get(&path).key(&adm).wire()).await.unwrap();
-        // Somebody else is answered, so that the first request was read.
+        // Its request was read, and somebody else is answered after that.
+        until("the server has heard it", || unheard(&server) == 0).await;
         server.ask(&Ask::get("/v1/me").key(&token)).await.expect(200);
         server.signal(Signal::TERM);
         line.read().await

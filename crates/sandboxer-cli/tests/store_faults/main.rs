@@ -15,6 +15,7 @@ mod full;
 mod power;
 mod rows;
 mod sane;
+mod serving;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

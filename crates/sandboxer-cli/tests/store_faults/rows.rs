@@ -3,8 +3,9 @@
 
 use rusqlite::Connection;
 
-use crate::sane::{database, sane, works};
-use crate::support::{World, finish};
+use crate::sane::{database, sane, state_of, works};
+use crate::serving::Serving;
+use crate::support::{World, wait_until};
 
 /// Tables, the column that names the sandbox, and columns that can be damaged.
 const TABLES: [(&str, &str, &[&str]); 9] = [
@@ -337,24 +338,19 @@ fn a_server_tells_of_a_damaged_row_once_and_goes_on() {
     keep(&world);
     let sql = format!("UPDATE sandbox SET record = '{{' WHERE id = '{victim}'");
     open(&world).execute(&sql, ()).unwrap();
-    let server = world.start(&["serve", "--output", "json"]);
-    let short = world.create(&["--ttl", "1s"]);
-    crate::support::wait_until("the server goes on", || {
-        let record = world.run(&["get", &short]).json();
-        (record["state"] == "destroyed").then_some(()).ok_or(record.to_string())
-    });
+    let server = Serving::start(&world);
+    server.until("damaged row");
+    // Each is removed in a turn of its own, after the one that met the row.
+    for _ in 0..2 {
+        let short = world.create(&["--ttl", "1s"]);
+        // Looked at past the commands: those would remove it themselves.
+        wait_until("the server goes on", || match state_of(&world, &short).as_str() {
+            "destroyed" => Ok(()),
+            other => Err(other.to_owned()),
+        });
+    }
     works(&world, &bystander, "while a server runs");
-    crate::support::wait_until("it stops", || {
-        std::process::Command::new("kill")
-            .args(["-TERM", &server.id().to_string()])
-            .status()
-            .map(drop)
-            .map_err(|error| error.to_string())
-    });
-    let output = finish(server);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
+    let said = server.stop();
     assert_eq!(said.matches("damaged row").count(), 1, "{said}");
     restore(&world);
     world.destroy(&victim);

@@ -36,6 +36,14 @@ pub(crate) fn database(world: &World) -> PathBuf {
     world.data.join("sandboxer.db")
 }
 
+/// The state that is on record, without anybody who would change it by looking.
+pub(crate) fn state_of(world: &World, id: &str) -> String {
+    let connection = rusqlite::Connection::open(database(world)).unwrap();
+    connection.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let found = connection.query_row("SELECT state FROM sandbox WHERE id = ?1", [id], |row| row.get(0));
+    found.unwrap()
+}
+
 /// A sandbox that has nothing to do with it is listed and can be used.
 #[track_caller]
 pub(crate) fn works(world: &World, id: &str, case: &str) {

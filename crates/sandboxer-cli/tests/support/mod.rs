@@ -18,6 +18,10 @@ use serde_json::Value;
 
 /// How long a condition is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the end of a server is waited for: it may take half a minute itself to see off those it serves.
+pub const FAREWELL: Duration = Duration::from_secs(45);
+/// From one look to the next.
+const APART: Duration = Duration::from_millis(3);
 
 /// A world of its own.
 pub struct World {
@@ -151,8 +155,8 @@ impl World {
         assert_eq!(receipt["cleanup"]["verified"], "absent", "{receipt}");
     }
 
-    /// What of this world is still on the machine.
-    pub fn leftovers(&self) -> Vec<String> {
+    /// Processes of this world.
+    pub fn processes(&self) -> Vec<String> {
         let root = self.root.path().to_string_lossy().into_owned();
         let mut found = Vec::new();
         for process in processes() {
@@ -164,13 +168,25 @@ impl World {
                 found.push(format!("process {} {}", process.display(), name.trim()));
             }
         }
+        found
+    }
+
+    /// What of this world is still on the machine.
+    pub fn leftovers(&self) -> Vec<String> {
+        self.leftovers_of(&self.ids())
+    }
+
+    /// The same, when these are all sandboxes it ever had.
+    fn leftovers_of(&self, ids: &[String]) -> Vec<String> {
+        let root = self.root.path().to_string_lossy().into_owned();
+        let mut found = self.processes();
         for dir in ["native/sb", "native/trash", "native/uid"] {
             for entry in std::fs::read_dir(self.data.join(dir)).into_iter().flatten().flatten() {
                 found.push(format!("file {}", entry.path().display()));
             }
         }
-        for id in self.ids() {
-            for group in control_groups(&id) {
+        for id in ids {
+            for group in control_groups(id) {
                 found.push(format!("control group {}", group.display()));
             }
         }
@@ -206,9 +222,15 @@ impl Drop for World {
             }
             return;
         }
-        // Processes that were told to end may still be on their way out.
+        // Processes that were told to end may still be on their way out. Each command takes over what dead ones left, so
+        // one runs now and then.
+        let (mut ids, mut looks) = (self.ids(), 0);
         wait_until("nothing of the world is left", || {
-            let left = self.leftovers();
+            looks += 1;
+            if looks % 16 == 0 {
+                ids = self.ids();
+            }
+            let left = self.leftovers_of(&ids);
             if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
         });
     }
@@ -256,21 +278,27 @@ pub fn finish(mut child: Child) -> Output {
             child.kill().unwrap();
             panic!("it did not end in time: {:?}", child.wait_with_output());
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(APART);
     }
     child.wait_with_output().unwrap()
 }
 
 /// Waits until `condition` holds, and fails with what it says when it does not in time.
 #[track_caller]
-pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until<T>(what: &str, condition: impl FnMut() -> Result<T, String>) -> T {
+    wait_within(PATIENCE, what, condition)
+}
+
+/// The same for what takes longer, or must not take as long.
+#[track_caller]
+pub fn wait_within<T>(patience: Duration, what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         match condition() {
             Ok(value) => return value,
             Err(why) => assert!(Instant::now() < deadline, "{what}: {why}"),
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(APART);
     }
 }
 

@@ -138,7 +138,7 @@ impl Server {
                 "it did not come: {} requests",
                 requests.len()
             );
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(3));
         }
     }
 }

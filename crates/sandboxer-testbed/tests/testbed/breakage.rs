@@ -17,10 +17,22 @@ fn answers(host: &Host) -> bool {
     ssh.output().unwrap().status.success()
 }
 
+/// Whether one is made before long: a machine that stands still makes the first one late.
+fn comes_to_answer(host: &Host) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let is_there = answers(host);
+        if is_there || Instant::now() >= deadline {
+            return is_there;
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_cut_cable_is_silent_and_can_be_mended() {
     let host = or_skip!("a cut cable", Host::start(plain().without_image()));
-    assert!(answers(&host));
+    assert!(comes_to_answer(&host));
     for direction in [Direction::Both, Direction::ToHost, Direction::FromHost] {
         host.partition(direction).unwrap();
         let started = Instant::now();
@@ -32,7 +44,7 @@ fn a_cut_cable_is_silent_and_can_be_mended() {
         // From inside nothing is cut.
         host.must(&["docker", "version"]).unwrap();
         host.heal().unwrap();
-        assert!(answers(&host), "{direction:?}");
+        assert!(comes_to_answer(&host), "{direction:?}");
     }
 }
 
@@ -73,7 +85,7 @@ fn the_ssh_server_can_be_killed_and_started_again() {
     host.kill_sshd().unwrap();
     assert!(!answers(&host));
     host.start_sshd().unwrap();
-    assert!(answers(&host));
+    assert!(comes_to_answer(&host));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn the_repository_comes_up_with_each_compose_tool() {
         let seen = host.audit().unwrap().of("repo").len();
         assert!(seen > 0, "{compose:?}: the image that was built is not seen");
         host.must(&[engine, "rmi", built[0]]).unwrap();
-        let left = host.leftovers(&before, Duration::from_secs(5)).unwrap();
+        let left = host.leftovers(&before, Duration::from_secs(30)).unwrap();
         assert_eq!(left, Vec::<String>::new(), "{compose:?}");
     }
 }
@@ -73,6 +73,6 @@ fn get(host: &Host, path: &str) -> String {
         if output.is_success() || Instant::now() > deadline {
             return output.stdout;
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }

@@ -1,6 +1,8 @@
 //! Files that ask for what a sandbox must not give: every idea in several spellings, and none is accepted.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use sandboxer_testbed::time::worked;
 
 use super::support::{project, read};
 
@@ -392,7 +394,7 @@ fn no_service_gets_what_it_must_not() {
             ideas += 1;
             for (how, text) in spellings(key, value) {
                 files += 1;
-                let started = Instant::now();
+                let before = worked();
                 match read(dir.path(), &text) {
                     Ok(stack) => accepted.push(format!("{key}: {value} ({how})\n{}", stack.document)),
                     Err(refusals) => {
@@ -407,7 +409,7 @@ fn no_service_gets_what_it_must_not() {
                         assert!(names_it || how == "anchor", "{key}: {value} ({how}): {refusals:?}");
                     }
                 }
-                assert!(started.elapsed() < Duration::from_secs(1), "{key}: {value}");
+                assert!(worked() - before < Duration::from_secs(1), "{key}: {value}");
             }
         }
     }
@@ -501,14 +503,11 @@ fn documents_that_are_bombs_or_tricks_are_refused_at_once() {
         ("directive", format!("%YAML 1.1\n---\n{web}")),
     ];
     for (name, text) in cases {
-        let (before, started) = (resident_kib(), Instant::now());
+        let (before, began) = (resident_kib(), worked());
         let outcome = read(dir.path(), &text);
         assert!(outcome.is_err(), "{name} is accepted");
-        assert!(
-            started.elapsed() < Duration::from_secs(1),
-            "{name} took {:?}",
-            started.elapsed()
-        );
+        let took = worked() - began;
+        assert!(took < Duration::from_secs(1), "{name} took {took:?}");
         let grown = resident_kib().saturating_sub(before);
         assert!(grown < 200 * 1024, "{name} took {grown} KiB");
     }

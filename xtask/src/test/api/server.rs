@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::super::Run;
 use crate::{Outcome, process, workspace};
 
-/// How long it may take to be there, and to be gone.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to be there, and to be gone: it sees off those it serves for half a minute.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// The project of keys that are no administrator's.
 const PROJECT: &str = "blue";
 /// More than anybody here asks for.
