@@ -102,6 +102,12 @@ impl Home {
     pub(crate) fn lock(&self) -> PathBuf {
         self.path.join("lock")
     }
+    /// Whether the directory was made and nobody has begun to fill it. What cannot be looked at counts as begun.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let is_there = |path: &Path| path.try_exists().unwrap_or(true);
+        let is_signed = std::fs::metadata(self.lock()).map_or(true, |lock| lock.len() > 0);
+        !is_signed && !is_there(&self.intent()) && !is_there(&self.epoch())
+    }
     pub(crate) fn disk(&self) -> PathBuf {
         self.path.join("disk")
     }

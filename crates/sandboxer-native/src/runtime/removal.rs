@@ -43,7 +43,7 @@ enum Turn {
 /// The lock of a sandbox's directory.
 struct Hold {
     _lock: File,
-    /// Whether the directory was made for this removal, so that no launch makes another meanwhile.
+    /// Whether the directory was made for this removal, so that no launch makes another meanwhile: it is no find.
     is_new: bool,
 }
 
@@ -97,7 +97,7 @@ impl Runtime {
 
     fn remove_in_its_place(&self, id: &str, epoch: u64, home: &Home, hold: &Hold) -> Result<Removed, NativeError> {
         if let Err(fenced) = fence::check(&self.layout, id, epoch) {
-            if hold.is_new {
+            if home.is_untouched() {
                 reap::remove_directory(&self.layout, home, id);
             }
             return Err(fenced);
@@ -132,7 +132,7 @@ impl Runtime {
                     is_new = files::make_private_dir(&home.path).tried("make the sandbox's directory")?;
                     continue;
                 }
-                Attempt::Busy => {}
+                Attempt::Busy => is_new = false,
             }
             let keeper = lock::holder(&home.lock());
             let left = deadline.saturating_sub(identity::monotonic());

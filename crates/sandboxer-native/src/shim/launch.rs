@@ -109,7 +109,7 @@ fn claim(layout: &Layout, home: &Home, id: &str, epoch: u64, keeper: &ProcessRef
     let is_inherited = home.intent().exists() || lock::is_signed(&lock).tried(SIGNATURE)?;
     // The caller looked before anything was made; a removal may have come between that and the lock.
     if let Err(fenced) = fence::check(layout, id, epoch) {
-        if !is_inherited && !home.epoch().exists() {
+        if home.is_untouched() {
             reap::remove_directory(layout, home, id);
         }
         return Err(fenced);
