@@ -153,8 +153,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 /// Tests that take minutes and go the way of others that always run: the whole suite of trials with the plugin's program under
-/// its other name, and with the old program, whose sandbox `every_compose_tool_gives_the_same_sandbox` looks at in any case.
-const ONLY_NIGHTLY: &[&str] = &["conforms_with_the_standalone_program", "conforms_with_the_old_program"];
+/// its other name, and with the old program, whose sandbox `every_compose_tool_gives_the_same_sandbox` looks at in any case; and
+/// fifty races of a deadline that is moved as it passes, which the simulator runs by the thousand.
+const ONLY_NIGHTLY: &[&str] = &[
+    "conforms_with_the_standalone_program",
+    "conforms_with_the_old_program",
+    "a_move_that_was_acknowledged_is_never_lost",
+];
 
 /// Unit and integration tests of every crate, as the user who called. Returns the checks that skipped themselves.
 fn workspace_stage(run: &Run, names: &[String]) -> Outcome<(Tally, BTreeSet<String>)> {
