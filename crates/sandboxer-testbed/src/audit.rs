@@ -5,13 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::host::Host;
 use crate::network::TABLE;
 use crate::plan::Compose;
 use crate::skip::Unavailable;
-use crate::wait;
 
 /// The label every resource of a sandbox carries.
 pub const LABEL: &str = "dev.sandboxer.sandbox";
@@ -37,34 +38,45 @@ impl Host {
     /// # Errors
     /// Some of it could not be looked at: not the same as empty.
     pub fn audit(&self) -> Result<Audit, Unavailable> {
-        let mut lines = BTreeSet::new();
-        let mut add = |kind: &str, text: &str| {
-            let found = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.extend(found.map(|line| format!("{kind} {line}")));
-        };
-        let engine = if self.compose() == Compose::Podman {
-            "podman"
+        let mut lines = if self.compose() == Compose::Podman {
+            self.in_podman()?
         } else {
-            "docker"
+            self.in_docker()?
         };
-        for (kind, words) in ENGINE {
-            add(kind, &self.must(&[&[engine], *words].concat())?);
-        }
-        // A folder of this machine that something was written to and removed from again shows as an empty one.
-        let is_news = |line: &&str| line.strip_prefix("d ").is_none_or(|folder| !Path::new(folder).is_dir());
-        let files = self.sh(FILES)?;
-        let files: Vec<_> = files.lines().filter(is_news).filter_map(|line| line.get(2..)).collect();
-        add("file", &files.join("\n"));
-        add("interface", &self.sh(INTERFACES)?);
-        let tables = self.sh("nft list tables | sed 's/^table //'")?;
-        // The engine's own; podman makes them when it needs them first.
-        let engines = ["ip filter", "ip nat", "ip6 filter", "ip6 nat"];
-        let ours = |line: &&str| !line.contains(TABLE) && !engines.contains(&line.trim());
-        add("table", &tables.lines().filter(ours).collect::<Vec<_>>().join("\n"));
-        add("mount", &self.sh(MOUNTS)?);
-        add("cgroup", &self.sh(GROUPS)?);
-        add("process", &self.processes()?.join("\n"));
+        let seen = self.sh(LOOK)?;
+        lines.extend(seen.lines().filter_map(told));
+        lines.extend(self.processes()?.iter().map(|line| format!("process {line}")));
         Ok(Audit { lines })
+    }
+
+    /// What its engine lists, asked at its socket: a client of it would cost more than everything else here.
+    fn in_docker(&self) -> Result<BTreeSet<String>, Unavailable> {
+        let mut lines = BTreeSet::new();
+        for (kind, path, list, names, image) in DOCKER {
+            let answer = self.ask_docker(path)?;
+            let things = if list.is_empty() { &answer } else { &answer[list] };
+            // An empty list may be `null`.
+            for thing in things.as_array().into_iter().flatten() {
+                let rest = format!(
+                    "{} {}",
+                    thing[image].as_str().unwrap_or_default(),
+                    labels(&thing["Labels"])
+                );
+                let one_each = each(&thing[names]).map(|name| format!("{kind} {name} {}", rest.trim()));
+                lines.extend(one_each.map(|line| line.trim_end().to_owned()));
+            }
+        }
+        Ok(lines)
+    }
+
+    fn in_podman(&self) -> Result<BTreeSet<String>, Unavailable> {
+        let mut lines = BTreeSet::new();
+        for (kind, words) in PODMAN {
+            let listing = self.must(&[&["podman"], *words].concat())?;
+            let found = listing.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.extend(found.map(|line| format!("{kind} {line}")));
+        }
+        Ok(lines)
     }
 
     /// The command lines of its processes, except its daemons and those that look.
@@ -99,16 +111,58 @@ impl Host {
     }
 
     fn remaining(&self, patience: Duration, pick: impl Fn(&Audit) -> Vec<String>) -> Result<Vec<String>, Unavailable> {
-        let mut last = Ok(Vec::new());
-        wait::until_true(patience, || {
-            last = self.audit().map(|now| pick(&now));
-            !matches!(&last, Ok(lines) if !lines.is_empty())
-        });
-        last
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = pick(&self.audit()?);
+            if left.is_empty() || Instant::now() >= deadline {
+                return Ok(left);
+            }
+            std::thread::park_timeout(AGAIN);
+        }
     }
 }
 
-const ENGINE: &[(&str, &[&str])] = &[
+/// What one line of the look at a host tells, if it is about something that may be left over.
+fn told(line: &str) -> Option<String> {
+    let (kind, what) = line.split_once(' ')?;
+    match kind {
+        // A folder of this machine that something was written to and removed from again shows as an empty one.
+        "folder" => (!Path::new(what).is_dir()).then(|| format!("file {what}")),
+        // The engine's own; podman makes them when it needs them first.
+        "table" => {
+            let is_engines = ["ip filter", "ip nat", "ip6 filter", "ip6 nat"].contains(&what);
+            (!what.contains(TABLE) && !is_engines).then(|| line.to_owned())
+        }
+        _ => Some(line.to_owned()),
+    }
+}
+
+/// The names in a field that holds one or many; what has none is told as well.
+fn each(names: &Value) -> impl Iterator<Item = &str> {
+    let all = names.as_array().map_or(std::slice::from_ref(names), Vec::as_slice);
+    let all = if all.is_empty() { &[Value::Null] } else { all };
+    all.iter()
+        .map(|name| name.as_str().map_or("<none>", |name| name.trim_start_matches('/')))
+}
+
+fn labels(value: &Value) -> String {
+    let all = value.as_object().into_iter().flatten();
+    let all = all.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    all.collect::<Vec<_>>().join(",")
+}
+
+/// How long until the next look at what is on its way out.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Kind, what to ask, where in the answer the list is, and in which fields names and images are.
+const DOCKER: [(&str, &str, &str, &str, &str); 4] = [
+    ("container", "/containers/json?all=1", "", "Names", "Image"),
+    ("network", "/networks", "", "Name", ""),
+    ("volume", "/volumes", "Volumes", "Name", ""),
+    ("image", "/images/json?all=1", "", "RepoTags", "Id"),
+];
+
+const PODMAN: &[(&str, &[&str])] = &[
     (
         "container",
         &[
@@ -136,33 +190,32 @@ const ENGINE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Everything written below the root, and in the folders that are file systems of their own; not what the engines keep
-/// for themselves, which they were asked about.
-const FILES: &str = r#"
+/// Files: everything written below the root, and in the folders that are file systems of their own; not what the engines
+/// keep for themselves, which they were asked about. Mounts: those of containers that run are their own, and go with them.
+/// Groups: empty ones of an engine's own are left out, since runc leaves one behind now and then.
+const LOOK: &str = r#"
 cd /run/testbed/up && find . -mindepth 1 \( -path ./var/lib/docker -o -path ./var/lib/containers \) -prune -o \
-    \( ! -type d -o -empty \) -printf '%y /%P\n' |
-    grep -v -e '^. /usr/.*docker' -e '^. /etc/passwd' -e '^. /etc/docker/' -e '\.pyc$' -e '/__pycache__' \
-        -e '^. /var/log/' -e '^. /var/cache/containers/' -e '^. /var/lib/cni/' -e '^. /etc/cni/net.d/'
+    \( -type d -empty -printf 'folder /%P\n' -o ! -type d -printf 'file /%P\n' \) |
+    grep -v -e '^[a-z]* /usr/.*docker' -e '^[a-z]* /etc/passwd' -e '^[a-z]* /etc/docker/' -e '\.pyc$' -e '/__pycache__' \
+        -e '^[a-z]* /var/log/' -e '^[a-z]* /var/cache/containers/' -e '^[a-z]* /var/lib/cni/' -e '^[a-z]* /etc/cni/net.d/'
 find /root /tmp /var/tmp /run -mindepth 1 -xdev \( -path /run/testbed -o -path /run/docker -o -path /run/containerd \
     -o -path /run/containers -o -path /run/crun -o -path /run/libpod -o -path /run/runc -o -path /run/netns \
-    -o -path /run/shared \) -prune -o -printf 'f %p\n' |
-    grep -v -e '^f /run/docker\.\(sock\|pid\)$' -e '^f /run/xtables.lock$' -e '^f /root/\.docker' -e '^f /root/\.cache'
-exit 0
-"#;
-
-const INTERFACES: &str = r"ip -o link | sed -e 's/^[0-9]*: *//' -e 's/[@:].*//'";
-
-/// Containers that run have mounts of their own, which go when the containers are gone.
-const MOUNTS: &str = r"awk '{ print $2 }' /proc/self/mounts | grep -v -e '^/proc$' -e '^/sys' -e '^/dev' || :";
-
-/// Empty groups of an engine's own are left out: runc leaves one behind now and then.
-const GROUPS: &str = r#"find /sys/fs/cgroup -mindepth 2 -type d -printf '%P\n' | while read -r group; do
+    -o -path /run/shared \) -prune -o -printf 'file %p\n' |
+    grep -v -e '^file /run/docker\.\(sock\|pid\)$' -e '^file /run/xtables.lock$' -e '^file /root/\.docker' \
+        -e '^file /root/\.cache'
+links=$(ip -o link) && tables=$(nft list tables) || exit 1
+printf '%s\n' "$links" | sed -e 's/^[0-9]*: */interface /' -e 's/[@:].*//'
+[ -z "$tables" ] || printf '%s\n' "$tables"
+awk '$2 !~ "^(/proc$|/sys|/dev)" { print "mount " $2 }' /proc/self/mounts
+find /sys/fs/cgroup -mindepth 2 -type d -printf '%P\n' | while read -r group; do
     case $group in
         init | docker | */docker | */libpod_parent | *buildkit*) ;;
-        */docker/* | */libpod_parent/*) [ -z "$(cat /sys/fs/cgroup/$group/cgroup.procs)" ] || echo $group ;;
-        *) echo $group ;;
+        */docker/* | */libpod_parent/*) ! read -r _ 2>/dev/null <"/sys/fs/cgroup/$group/cgroup.procs" || echo "cgroup $group" ;;
+        *) echo "cgroup $group" ;;
     esac
-done"#;
+done
+exit 0
+"#;
 
 /// What belongs to the host, and what is there while somebody looks or is on the line.
 const PLUMBING: &[&str] = &[

@@ -1,7 +1,7 @@
 //! The daemons of a host: ending and starting them.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::{make, mode, write};
@@ -79,10 +79,20 @@ impl Host {
         }
     }
 
+    fn docker_socket(&self) -> PathBuf {
+        self.file("/run/docker.sock")
+    }
+
+    /// What the Docker engine answers at this path of its API.
+    pub(crate) fn ask_docker(&self, path: &str) -> Result<serde_json::Value, Unavailable> {
+        let answer = ask(&self.docker_socket(), path)
+            .and_then(|body| serde_json::from_str(&body).map_err(std::io::Error::other));
+        answer.map_err(|error| Unavailable::broken(format!("asking the Docker engine for {path}"), error))
+    }
+
     /// Waits until the Docker engine answers.
     pub(crate) fn wait_for_docker(&self, patience: Duration) -> Result<(), Unavailable> {
-        let socket = self.file("/run/docker.sock");
-        if wait::until_true(patience, || ping(&socket).is_ok_and(|answers| answers)) {
+        if wait::until_true(patience, || ask(&self.docker_socket(), "/_ping").is_ok()) {
             return Ok(());
         }
         let log = std::fs::read_to_string(self.file("/run/testbed/dockerd.log")).unwrap_or_default();
@@ -107,13 +117,17 @@ pub enum Frozen {
     No,
 }
 
-fn ping(socket: &Path) -> std::io::Result<bool> {
+/// The body of the answer to one request. In the first version of HTTP an answer ends with its connection.
+fn ask(socket: &Path, path: &str) -> std::io::Result<String> {
     let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.0 200"))
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.0 200") => Ok(body.to_owned()),
+        _ => Err(std::io::Error::other(answer)),
+    }
 }
 
 /// Writes what the first process needs, and the files daemons start with.
