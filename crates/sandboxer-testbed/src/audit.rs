@@ -94,12 +94,21 @@ impl Host {
         Ok(lines.map(|line| line.replace(" (R)", " (S)")).collect())
     }
 
-    /// What is there now and was not before. What is on its way out gets some time; lines that stay are returned.
+    /// What is there now, was not before and is not kept on purpose. What is on its way out gets some time; lines that stay
+    /// are returned.
     ///
     /// # Errors
     /// It could not be looked.
-    pub fn leftovers(&self, before: &Audit, patience: Duration) -> Result<Vec<String>, Unavailable> {
-        self.remaining(patience, |now| now.lines.difference(&before.lines).cloned().collect())
+    pub fn leftovers(
+        &self,
+        before: &Audit,
+        patience: Duration,
+        is_kept: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, Unavailable> {
+        self.remaining(patience, |now| {
+            let news = now.lines.difference(&before.lines);
+            news.filter(|line| !is_kept(line)).cloned().collect()
+        })
     }
 
     /// What is there that carries this text: the id of a sandbox that is gone. For hosts that others use as well.

@@ -45,7 +45,7 @@ impl Hosts {
         let mut left = Vec::new();
         for (host, before) in shared.hosts().iter().zip(self.before) {
             let name = host.compose().name();
-            match before.and_then(|before| host.leftovers(&before, PATIENCE)) {
+            match before.and_then(|before| host.leftovers(&before, PATIENCE, |_| false)) {
                 Ok(lines) => left.extend(lines.iter().map(|line| format!("on the host with {name}: {line}"))),
                 // Not being able to look is not the same as nothing there.
                 Err(error) => left.push(format!("on the host with {name}: unknown: {error}")),

@@ -123,8 +123,8 @@ impl Lab {
     /// What is on the host and was not before, without what is kept on purpose: trees for the next time, and the notes
     /// that late effects are refused by.
     pub(crate) fn leftovers(&self, patience: Duration) -> Vec<String> {
-        let left = self.host.leftovers(&self.before, patience).expect("an audit");
-        left.into_iter().filter(|line| !is_kept(self.base, line)).collect()
+        let is_kept = |line: &str| is_kept(self.base, line);
+        self.host.leftovers(&self.before, patience, is_kept).expect("an audit")
     }
 
     /// Fails when anything of any sandbox is left.

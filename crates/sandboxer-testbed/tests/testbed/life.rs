@@ -126,11 +126,11 @@ fn a_host_dies_with_its_owner_and_the_next_removes_the_rest() {
 fn whatever_is_left_on_a_host_is_told() {
     let host = or_skip!("leftovers are told", Host::start(Plan::new().compose(Compose::None)));
     let before = host.audit().unwrap();
-    assert_eq!(host.leftovers(&before, SOON).unwrap(), Vec::<String>::new());
+    assert_eq!(host.leftovers(&before, SOON, |_| false).unwrap(), Vec::<String>::new());
 
     host.over_ssh("docker run --rm busybox:stable true; true").unwrap();
     assert_eq!(
-        host.leftovers(&before, SOON).unwrap(),
+        host.leftovers(&before, SOON, |_| false).unwrap(),
         Vec::<String>::new(),
         "a tidy visit"
     );
@@ -142,7 +142,7 @@ fn whatever_is_left_on_a_host_is_told() {
          setsid sleep 12345 >/dev/null 2>&1 & nft add table inet left_table; ip link add left-link type bridge",
     )
     .unwrap();
-    let left = host.leftovers(&before, Duration::ZERO).unwrap();
+    let left = host.leftovers(&before, Duration::ZERO, |_| false).unwrap();
     for expected in [
         "container left busybox:stable dev.sandboxer.sandbox=sbx-1",
         "network left-net",
@@ -170,7 +170,7 @@ fn whatever_is_left_on_a_host_is_told() {
          pkill -x sleep; nft delete table inet left_table; ip link del left-link",
     )
     .unwrap();
-    assert_eq!(host.leftovers(&before, SOON).unwrap(), Vec::<String>::new());
+    assert_eq!(host.leftovers(&before, SOON, |_| false).unwrap(), Vec::<String>::new());
 }
 
 #[test]

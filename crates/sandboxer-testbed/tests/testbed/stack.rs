@@ -59,7 +59,7 @@ fn the_repository_comes_up_with_each_compose_tool() {
         let seen = host.audit().unwrap().of("repo").len();
         assert!(seen > 0, "{compose:?}: the image that was built is not seen");
         host.must(&[engine, "rmi", built[0]]).unwrap();
-        let left = host.leftovers(&before, Duration::from_secs(30)).unwrap();
+        let left = host.leftovers(&before, Duration::from_secs(30), |_| false).unwrap();
         assert_eq!(left, Vec::<String>::new(), "{compose:?}");
     }
 }
