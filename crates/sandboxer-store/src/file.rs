@@ -13,7 +13,7 @@ use crate::sqlite_error::{BUSY, classify};
 
 /// Its name.
 pub(crate) const FILE: &str = "sandboxer.db";
-/// Statements that each connection of a shared store keeps ready.
+/// Statements that each connection keeps ready.
 pub(crate) const STATEMENTS: usize = 128;
 
 /// One user at a time (our mutex sees to it), nothing shared with other connections of the process.
@@ -25,6 +25,9 @@ pub(crate) const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
 pub(crate) fn set_up(sqlite: &rusqlite::Connection) -> rusqlite::Result<()> {
     sqlite.busy_timeout(BUSY)?;
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    // A statement that is kept stays as it was prepared, whatever values it is given.
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    sqlite.set_prepared_statement_cache_capacity(STATEMENTS);
     sqlite.execute_batch(schema::SET_UP)
 }
 
@@ -40,7 +43,6 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<rusqlite::Connection>
     let sqlite = open_file(path, FLAGS)?;
     sqlite.execute_batch(schema::SHARED_READER)?;
     sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    sqlite.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(sqlite)
 }
 

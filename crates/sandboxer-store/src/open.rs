@@ -12,7 +12,7 @@ use crate::commit::Durability;
 use crate::damage::Noticed;
 use crate::error::StoreError;
 use crate::fault::WriteFaults;
-use crate::file::{FILE, STATEMENTS, connect, create, is_missing, lay_tables, open_reader, set_up};
+use crate::file::{FILE, connect, create, is_missing, lay_tables, open_reader, set_up};
 use crate::group::Queue;
 use crate::lane::{Lane, Turn};
 use crate::pepper::{self, Pepper};
@@ -134,7 +134,6 @@ impl Store {
         }
         let turn = store.writing();
         turn.sqlite.execute_batch(schema::SHARED_WRITER).map_err(wrong)?;
-        turn.sqlite.set_prepared_statement_cache_capacity(STATEMENTS);
         drop(turn);
         let queue = Queue::start(Arc::clone(&store.inner.lane), store.inner.path.clone()).map_err(|error| {
             StoreError::Unavailable {

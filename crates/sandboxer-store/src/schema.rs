@@ -21,33 +21,36 @@ pub(crate) const SHARED_READER: &str = "PRAGMA query_only = ON; PRAGMA cache_siz
 pub(crate) const STEPS: [&str; VERSION as usize] = [RECORDS, HOSTS, KEYS, UPTIME, SINKS, RECONCILERS, CALLERS];
 
 /// Version 1. Times are microseconds since 1970.
+///
+/// Tables whose rows hold JSON have row ids: without them a row is looked for among whole rows, and each that does not fit
+/// into its page is read to its end on the way.
 const RECORDS: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE sandbox (
-    id TEXT PRIMARY KEY, state TEXT NOT NULL, profile_id TEXT NOT NULL, project TEXT, extension_id TEXT, host TEXT,
+    id TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, profile_id TEXT NOT NULL, project TEXT, extension_id TEXT, host TEXT,
     scope_key TEXT, deadline BIGINT, epoch BIGINT NOT NULL, revision BIGINT NOT NULL, created_at BIGINT NOT NULL,
     record TEXT NOT NULL
-) WITHOUT ROWID;
+);
 CREATE UNIQUE INDEX sandbox_scope ON sandbox (scope_key) WHERE scope_key IS NOT NULL;
 CREATE INDEX sandbox_live ON sandbox (deadline, created_at) WHERE state <> 'destroyed';
-CREATE TABLE frozen (sandbox_id TEXT PRIMARY KEY REFERENCES sandbox (id), record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE frozen (sandbox_id TEXT NOT NULL PRIMARY KEY REFERENCES sandbox (id), record TEXT NOT NULL);
 CREATE TABLE operation (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, sandbox_id TEXT NOT NULL REFERENCES sandbox (id), params TEXT NOT NULL,
+    id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, sandbox_id TEXT NOT NULL REFERENCES sandbox (id), params TEXT NOT NULL,
     status TEXT NOT NULL, step TEXT, lease_owner TEXT NOT NULL, lease_until BIGINT NOT NULL, epoch BIGINT NOT NULL,
     created_at BIGINT NOT NULL, error TEXT, is_open INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX operation_open ON operation (lease_until) WHERE is_open = 1;
 CREATE INDEX operation_sandbox ON operation (sandbox_id);
 CREATE TABLE operation_step (
     operation_id TEXT NOT NULL REFERENCES operation (id), seq BIGINT NOT NULL, name TEXT NOT NULL, phase TEXT NOT NULL,
     attempt BIGINT NOT NULL, status TEXT NOT NULL, output TEXT NOT NULL, error TEXT, started_at BIGINT NOT NULL,
     duration_us BIGINT, PRIMARY KEY (operation_id, seq)
-) WITHOUT ROWID;
+);
 CREATE TABLE event (
     sandbox_id TEXT NOT NULL REFERENCES sandbox (id), seq BIGINT NOT NULL, id TEXT NOT NULL, at BIGINT NOT NULL,
     kind TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL, delivered INTEGER NOT NULL,
     PRIMARY KEY (sandbox_id, seq)
-) WITHOUT ROWID;
+);
 CREATE TABLE meter (
     sandbox_id TEXT NOT NULL REFERENCES sandbox (id), meter TEXT NOT NULL, period BIGINT NOT NULL,
     quantity BIGINT NOT NULL, cost_micros BIGINT NOT NULL, PRIMARY KEY (sandbox_id, meter, period)
@@ -187,7 +190,7 @@ CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN
     SELECT RAISE(ABORT, 'rows of the audit log are never removed');
 END;
 CREATE TABLE request (
-    key TEXT PRIMARY KEY, digest TEXT NOT NULL, owner TEXT NOT NULL, started_at BIGINT NOT NULL, status BIGINT, body TEXT
+    key TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL, owner TEXT NOT NULL, started_at BIGINT NOT NULL, status BIGINT, body TEXT
 );
 CREATE INDEX request_started ON request (started_at);
 ";

@@ -1,6 +1,10 @@
 //! From text to a typed value, or to every problem there is.
 
-use schemars::{JsonSchema, SchemaGenerator};
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use super::diagnostic::Diagnostic;
@@ -59,7 +63,7 @@ impl Findings {
 ///
 /// # Errors
 /// Every problem that could be found, in the order of the text.
-pub fn read<T: DeserializeOwned + JsonSchema>(
+pub fn read<T: DeserializeOwned + JsonSchema + 'static>(
     file: &str,
     text: &str,
     rules: impl FnOnce(&T, &mut Findings),
@@ -67,8 +71,7 @@ pub fn read<T: DeserializeOwned + JsonSchema>(
     let tree = yaml::parse(file, text)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // Always, since deserialisers take more than people should write: a list of fields for a struct, for one.
-    let schema = SchemaGenerator::default().into_root_schema_for::<T>();
-    let found = check::check(file, text, &tree, schema.as_value());
+    let found = check::check(file, text, &tree, schema_of::<T>().as_value());
     if !found.is_empty() {
         return Err(found);
     }
@@ -81,6 +84,15 @@ pub fn read<T: DeserializeOwned + JsonSchema>(
     } else {
         Err(findings.locate(file, text, &tree))
     }
+}
+
+/// The schema of a type, made once: there are few of them, and making one takes longer than checking a document.
+fn schema_of<T: JsonSchema + 'static>() -> &'static Schema {
+    static MADE: Mutex<Option<HashMap<TypeId, &'static Schema>>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.get_or_insert_default()
+        .entry(TypeId::of::<T>())
+        .or_insert_with(|| Box::leak(Box::new(SchemaGenerator::default().into_root_schema_for::<T>())))
 }
 
 /// Reads a document that was read with [`read`] by a test of this build, without checking it again.
