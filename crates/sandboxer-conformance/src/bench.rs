@@ -26,7 +26,9 @@ use crate::trial::{Outcome, Stop};
 const CLEAN_UP_EPOCH: u64 = 1_000_000;
 /// How often that is tried.
 const CLEAN_UP_TRIES: u64 = 3;
-/// How often a condition is looked at again.
+/// How often an inventory that is not whole is asked for.
+const INVENTORY_TRIES: u32 = 5;
+/// How long until a condition is looked at again.
 const POLL: Duration = Duration::from_millis(50);
 
 /// What one trial works with.
@@ -226,11 +228,20 @@ impl<'a> Bench<'a> {
         inventory.items().iter().filter(is_ours).cloned().collect()
     }
 
-    /// The call: of the subject's host, where it has one.
+    /// The call: of the subject's host, where it has one. A list that is not whole may be so for a moment, so a few are asked
+    /// for.
     pub async fn inventory(&self) -> Inventory {
-        match &self.subject.host {
-            Some(host) => self.extension().inventory_at(&self.call(1), host).await,
-            None => self.extension().inventory(&self.call(1)).await,
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let seen = match &self.subject.host {
+                Some(host) => self.extension().inventory_at(&self.call(1), host).await,
+                None => self.extension().inventory(&self.call(1)).await,
+            };
+            if matches!(seen, Inventory::Complete(_)) || tries == INVENTORY_TRIES {
+                return seen;
+            }
+            self.subject.clock.sleep(POLL).await;
         }
     }
 

@@ -87,10 +87,15 @@ say_seen() {
 say_directories() {
     for _dir in "$@" "$BASE/.sbx"/sbx-*; do
         [ -d "$_dir" ] || continue
+        # It may go while it is looked at. One that stays and cannot be looked at is no reason to keep quiet about the rest.
+        if ! _changed=$(stat -c %Y "$_dir" 2>/dev/null); then
+            [ ! -d "$_dir" ] || say "partial cannot look at $_dir"
+            continue
+        fi
         _name=${_dir##*/}
         _owner= _epoch=
         if [ -s "$BASE/.sbx/$_name/owner" ]; then read -r _owner <"$BASE/.sbx/$_name/owner"; fi
         if [ -s "$BASE/.sbx/$_name/epoch" ]; then read -r _epoch <"$BASE/.sbx/$_name/epoch"; fi
-        say "directory|$_name|$(($(date +%s) - $(stat -c %Y "$_dir")))|$_owner|$_epoch|$_dir"
+        say "directory|$_name|$(($(date +%s) - _changed))|$_owner|$_epoch|$_dir"
     done
 }
