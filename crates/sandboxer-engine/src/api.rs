@@ -20,10 +20,12 @@ pub use sandboxer_api::status::{
 use sandboxer_extension::{Ended, ExecExit, ExecStdio};
 use sandboxer_model::cleanup::CleanupReport;
 use sandboxer_model::duration::Span;
+use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::lifecycle::State;
 use sandboxer_model::profile::Scope;
 use sandboxer_model::sandbox::{Consumer, Sandbox};
+use sandboxer_store::SandboxRecord;
 pub use sandboxer_store::{AuditEntry, Begun, PageFilter, PlacedEvent, ProjectLimits, RequestKey, Viewer};
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +87,61 @@ pub struct Seen {
     /// Whether the viewer's subject made it, or the viewer is not bound to a subject.
     pub is_own: bool,
 }
+
+/// The sandbox that a change is meant for.
+#[derive(Debug, Clone, Copy)]
+pub struct Meant<'a> {
+    /// Its id, or so much of the id's beginning that only one is left.
+    pub id: &'a str,
+    /// The versions it may be at when the change is written, as [`Seen::revision`] counts them; `None`: any. At another one
+    /// nothing is changed, and the answer is `PreconditionFailed`.
+    pub revisions: Option<&'a [u64]>,
+}
+
+impl<'a> From<&'a str> for Meant<'a> {
+    fn from(id: &'a str) -> Meant<'a> {
+        Meant { id, revisions: None }
+    }
+}
+
+impl<'a> From<&'a String> for Meant<'a> {
+    fn from(id: &'a String) -> Meant<'a> {
+        Meant::from(id.as_str())
+    }
+}
+
+impl Meant<'_> {
+    /// Whether this is a version that is meant. Whoever writes on top of `record` afterwards writes on that version or not at
+    /// all.
+    ///
+    /// # Errors
+    /// `PreconditionFailed`.
+    pub(crate) fn check(&self, record: &SandboxRecord) -> Result<(), UserError> {
+        match self.revisions {
+            Some(revisions) if !revisions.contains(&record.revision()) => Err(changed(record.revision())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a change was not begun, where that is because somebody else changed the sandbox first.
+    pub(crate) fn overtaken(&self, error: UserError) -> UserError {
+        match error.code {
+            ErrorCode::Fenced | ErrorCode::Busy if self.revisions.is_some() => UserError::new(
+                ErrorCode::PreconditionFailed,
+                "the sandbox was changed by somebody else at the same time",
+            )
+            .hint(READ_AGAIN),
+            _ => error,
+        }
+    }
+}
+
+fn changed(revision: u64) -> UserError {
+    let what = format!("the sandbox is at version \"{revision}\", not at the one that is meant");
+    UserError::new(ErrorCode::PreconditionFailed, what).hint(READ_AGAIN)
+}
+
+const READ_AGAIN: &str = "read it again and decide anew";
 
 /// What becomes of a creation whose caller died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -17,8 +17,8 @@ use sandboxer_store::Store;
 
 use crate::api::{
     AddWebhook, AddedWebhook, CreateRequest, Created, DeliverLimits, Delivered, Destroyed, ExecCommand, ExpireAction,
-    Explanation, Extend, ListFilter, ListedEvent, Plan, Progress, Recovered, Redelivered, RunOutcome, TestedWebhook,
-    Viewer,
+    Explanation, Extend, ListFilter, ListedEvent, Meant, Plan, Progress, Recovered, Redelivered, RunOutcome,
+    TestedWebhook, Viewer,
 };
 use crate::cancel::Cancel;
 use crate::catalog::Catalog;
@@ -200,8 +200,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound`, `WrongState`.
-    pub async fn activate(&self, id: &str) -> Result<Sandbox, UserError> {
-        self.do_activate(id).await
+    pub async fn activate(&self, meant: impl Into<Meant<'_>>) -> Result<Sandbox, UserError> {
+        self.do_activate(meant.into()).await
     }
 
     /// Shows what a sandbox's services print.
@@ -232,24 +232,29 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound`, `Ambiguous`, `Stuck` when absence could not be proven.
-    pub async fn destroy(&self, id: &str, p: &dyn Progress) -> Result<Destroyed, UserError> {
-        self.do_destroy(id, p).await
+    pub async fn destroy(&self, meant: impl Into<Meant<'_>>, p: &dyn Progress) -> Result<Destroyed, UserError> {
+        self.do_destroy(meant.into(), p).await
     }
 
     /// Removes a sandbox with proof and makes it again from its frozen profile and inputs, under the same id.
     ///
     /// # Errors
     /// Those of destroy and create.
-    pub async fn recreate(&self, id: &str, p: &dyn Progress, cancel: &Cancel) -> Result<Sandbox, UserError> {
-        self.do_recreate(id, p, cancel).await
+    pub async fn recreate(
+        &self,
+        meant: impl Into<Meant<'_>>,
+        p: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Sandbox, UserError> {
+        self.do_recreate(meant.into(), p, cancel).await
     }
 
     /// Moves the deadline later.
     ///
     /// # Errors
     /// `InvalidTtl`, `WrongState`, and those of the backend's guard.
-    pub async fn extend_ttl(&self, id: &str, by: Extend) -> Result<Sandbox, UserError> {
-        self.do_extend(id, by).await
+    pub async fn extend_ttl(&self, meant: impl Into<Meant<'_>>, by: Extend) -> Result<Sandbox, UserError> {
+        self.do_extend(meant.into(), by).await
     }
 
     /// Finds sandboxes whose time passed, and removes them if `apply`.
@@ -295,11 +300,11 @@ impl Engine {
     /// `NotFound`, `Ambiguous`, `InvalidInput`.
     pub async fn label(
         &self,
-        id: &str,
+        meant: impl Into<Meant<'_>>,
         set: BTreeMap<String, String>,
         remove: Vec<String>,
     ) -> Result<Sandbox, UserError> {
-        self.do_label(id, set, remove).await
+        self.do_label(meant.into(), set, remove).await
     }
 
     /// What happened, in order: to one sandbox or to all.

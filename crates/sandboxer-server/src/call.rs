@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 use sandboxer_api::identity::Identity;
 use sandboxer_engine::Engine;
-use sandboxer_engine::api::{Seen, Viewer};
+use sandboxer_engine::api::{Meant, Seen, Viewer};
 use sandboxer_model::error::{ErrorCode, UserError};
 use sandboxer_model::id::SandboxId;
 use sandboxer_model::sandbox::Actor;
@@ -40,6 +40,27 @@ pub(crate) struct Call {
     pub(crate) request_id: String,
     /// What this is about, for the audit log, once it is known.
     pub(crate) object: crate::audit::Object,
+}
+
+/// A sandbox that is to be changed, as its caller may see it.
+pub(crate) struct ToChange {
+    seen: Seen,
+    /// The versions it may be at; `None`: any.
+    revisions: Option<Vec<u64>>,
+}
+
+impl ToChange {
+    pub(crate) fn id(&self) -> &SandboxId {
+        &self.seen.sandbox.sandbox_id
+    }
+
+    /// For the engine, which compares the version with the one it writes on.
+    pub(crate) fn meant(&self) -> Meant<'_> {
+        Meant {
+            id: self.id().as_str(),
+            revisions: self.revisions.as_deref(),
+        }
+    }
 }
 
 impl Call {
@@ -105,33 +126,26 @@ impl Call {
         self.engine().find(&id, &self.viewer()).await.map_err(hidden)
     }
 
-    /// The same, to be changed: it must be the version that `If-Match` names.
+    /// The same, to be changed: the versions are those that `If-Match` names.
     ///
     /// # Errors
-    /// `NotFound`, `PreconditionFailed`, `InvalidInput` when the header makes no sense.
-    pub(crate) async fn sandbox_to_change(&self) -> Result<Seen, UserError> {
+    /// `NotFound`, `InvalidInput` when the header makes no sense.
+    pub(crate) async fn sandbox_to_change(&self) -> Result<ToChange, UserError> {
         let seen = self.sandbox().await?;
-        match crate::version::if_match(self.headers())? {
-            Some(wanted) if !wanted.fits(seen.revision) => Err(UserError::new(
-                ErrorCode::PreconditionFailed,
-                format!(
-                    "the sandbox is at version \"{}\", not at the one in `If-Match`",
-                    seen.revision
-                ),
-            )
-            .hint("read it again and decide anew")),
-            _ => Ok(seen),
-        }
+        Ok(ToChange {
+            revisions: crate::version::if_match(self.headers())?,
+            seen,
+        })
     }
 
     /// The same, to be ended or prolonged: a subject may do that to what it made, and not to what others share with it.
     ///
     /// # Errors
     /// Those of [`Call::sandbox_to_change`], and `Forbidden`.
-    pub(crate) async fn own_sandbox_to_change(&self) -> Result<Seen, UserError> {
-        let seen = self.sandbox_to_change().await?;
-        if seen.is_own {
-            return Ok(seen);
+    pub(crate) async fn own_sandbox_to_change(&self) -> Result<ToChange, UserError> {
+        let found = self.sandbox_to_change().await?;
+        if found.seen.is_own {
+            return Ok(found);
         }
         Err(UserError::new(
             ErrorCode::Forbidden,

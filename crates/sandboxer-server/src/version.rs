@@ -4,30 +4,11 @@ use axum::http::HeaderMap;
 use axum::http::header::IF_MATCH;
 use sandboxer_model::error::{ErrorCode, UserError};
 
-/// The versions a caller names.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Any that exists.
-    Any,
-    /// One of these.
-    OneOf(Vec<u64>),
-}
-
-impl Wanted {
-    /// Whether this version is one of them.
-    pub(crate) fn fits(&self, revision: u64) -> bool {
-        match self {
-            Wanted::Any => true,
-            Wanted::OneOf(revisions) => revisions.contains(&revision),
-        }
-    }
-}
-
-/// What the header says; `None` without one. A tag that is none of ours fits no version.
+/// The versions that the header names; `None`: any will do. A tag that is none of ours names no version.
 ///
 /// # Errors
 /// `InvalidInput` when it is not a list of entity tags.
-pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Wanted>, UserError> {
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, UserError> {
     let mut revisions = Vec::new();
     let mut is_there = false;
     for value in headers.get_all(IF_MATCH) {
@@ -35,7 +16,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Wanted>, UserError>
         let text = value.to_str().map_err(|_| wrong())?;
         for tag in text.split(',').map(str::trim) {
             if tag == "*" {
-                return Ok(Some(Wanted::Any));
+                return Ok(None);
             }
             let opaque = tag.strip_prefix("W/").unwrap_or(tag);
             let inner = opaque
@@ -48,7 +29,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Wanted>, UserError>
             }
         }
     }
-    Ok(is_there.then_some(Wanted::OneOf(revisions)))
+    Ok(is_there.then_some(revisions))
 }
 
 fn wrong() -> UserError {
@@ -60,7 +41,7 @@ fn wrong() -> UserError {
 mod tests {
     use super::*;
 
-    fn of(value: &str) -> Result<Option<Wanted>, UserError> {
+    fn of(value: &str) -> Result<Option<Vec<u64>>, UserError> {
         let mut headers = HeaderMap::new();
         headers.insert(IF_MATCH, value.parse().unwrap());
         if_match(&headers)
@@ -69,10 +50,10 @@ mod tests {
     #[test]
     fn tags_are_read() {
         assert_eq!(if_match(&HeaderMap::new()), Ok(None));
-        assert_eq!(of("*"), Ok(Some(Wanted::Any)));
-        assert_eq!(of("\"7\", \"8\""), Ok(Some(Wanted::OneOf(vec![7, 8]))));
-        assert_eq!(of("W/\"7\""), Ok(Some(Wanted::OneOf(vec![]))));
-        assert_eq!(of("\"other\""), Ok(Some(Wanted::OneOf(vec![]))));
+        assert_eq!(of("*"), Ok(None));
+        assert_eq!(of("\"7\", \"8\""), Ok(Some(vec![7, 8])));
+        assert_eq!(of("W/\"7\""), Ok(Some(vec![])));
+        assert_eq!(of("\"other\""), Ok(Some(vec![])));
         assert!(of("7").is_err());
         assert!(of("\"7").is_err());
     }

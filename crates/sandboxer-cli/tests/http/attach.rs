@@ -190,6 +190,21 @@ fn a_slow_reader_slows_the_command_and_memory_stays_bounded() {
     });
 }
 
+/// A little too long, and far too long.
+#[test]
+fn a_message_that_is_too_long_is_refused_and_says_why() {
+    run(async {
+        let served = Served::start();
+        let id = served.sandbox(|_| {}).await;
+        for length in [70_000, 300_000] {
+            let long = start(&format!("true {}", "x".repeat(length)));
+            let (_input, mut outputs) = served.client.attach(&id, &long).await.unwrap().split();
+            assert_eq!(outputs.next().await.unwrap_err().code, ErrorCode::TooLarge, "{length}");
+        }
+        served.world.destroy(&id.to_string());
+    });
+}
+
 #[test]
 fn a_server_that_stops_says_so_and_ends_what_is_attached() {
     run(async {

@@ -19,7 +19,7 @@ use super::job::Job;
 use super::params::{Ending, Params};
 use super::step::{Commit, Fact, Step, nothing, stopped};
 use super::teardown;
-use crate::api::{Destroyed, Progress};
+use crate::api::{Destroyed, Meant, Progress};
 use crate::engine::Engine;
 
 pub(crate) const STEPS: &[&str] = &["intend", "teardown", "settle"];
@@ -35,10 +35,11 @@ const INTEND: Step = Step {
 const ATTEMPTS: u32 = 50;
 
 impl Engine {
-    pub(crate) async fn do_destroy(&self, id: &str, progress: &dyn Progress) -> Result<Destroyed, UserError> {
-        let mut record = self.ports.store.find_sandbox(id).await?;
+    pub(crate) async fn do_destroy(&self, meant: Meant<'_>, progress: &dyn Progress) -> Result<Destroyed, UserError> {
+        let mut record = self.ports.store.find_sandbox(meant.id).await?;
         let already = record.sandbox.state == State::Destroyed;
         for _ in 0..ATTEMPTS {
+            meant.check(&record)?;
             if record.sandbox.state == State::Destroyed {
                 return Ok(receipt(record.sandbox, already));
             }
@@ -51,7 +52,7 @@ impl Engine {
                 reason: Some(Reason::DestroyedByRequest),
                 ..Params::default()
             };
-            match self.remove(record.clone(), params, progress).await {
+            match self.remove(record.clone(), params, meant, progress).await {
                 Ok(sandbox) => return Ok(receipt(sandbox, false)),
                 Err(error) if error.code == ErrorCode::Fenced => {
                     record = self.ports.store.sandbox(&record.sandbox.sandbox_id).await?;
@@ -63,13 +64,15 @@ impl Engine {
     }
 
     /// Removes a sandbox as a new operation that supersedes whatever runs on it.
-    pub(crate) async fn remove(
+    async fn remove(
         &self,
         record: SandboxRecord,
         params: Params,
+        meant: Meant<'_>,
         progress: &dyn Progress,
     ) -> Result<Sandbox, UserError> {
         let mut job = self.begin(record, OperationKind::Destroy, params, progress).await?;
+        job.is_exact = meant.revisions.is_some();
         match job.step(&INTEND).await {
             Ok(()) => {}
             Err(stop) => return Err(stopped(&stop, &job)),

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::job::Job;
 use super::params::Params;
 use super::step::{Act, Commit, Fact, Step, Stop, nothing, stopped};
-use crate::api::{Extend, Silent};
+use crate::api::{Extend, Meant, Silent};
 use crate::engine::Engine;
 use crate::faults::Safeguard;
 use crate::query::wrong_state;
@@ -48,10 +48,12 @@ const SETTLE: Step = Step {
 };
 
 impl Engine {
-    pub(crate) async fn do_extend(&self, id: &str, by: Extend) -> Result<Sandbox, UserError> {
-        let record = self.ports.store.find_sandbox(id).await?;
+    pub(crate) async fn do_extend(&self, meant: Meant<'_>, by: Extend) -> Result<Sandbox, UserError> {
+        let record = self.ports.store.find_sandbox(meant.id).await?;
+        meant.check(&record)?;
         let record = self.settle_first(record, &Silent).await?;
         let record = self.compared(record, &Silent).await?;
+        meant.check(&record)?;
         let sandbox = &record.sandbox;
         let (Some(ready_at), Some(expires_at), true) =
             (sandbox.ready_at, sandbox.expires_at, sandbox.state.is_usable())
@@ -68,9 +70,14 @@ impl Engine {
             ..Params::default()
         };
         let mut job = self.begin(record, OperationKind::ExtendTtl, params, &Silent).await?;
+        job.is_exact = meant.revisions.is_some();
         // Until the guard was asked, going on after a crash would move a deadline nobody was told of: so it does not
         // matter whether this survives a loss of power.
-        match job.forward(&[&INTEND, &MOVE_GUARD, &SETTLE]).await {
+        match job.forward(&[&INTEND]).await {
+            Ok(()) => {}
+            Err(stop) => return Err(meant.overtaken(give_up(&mut job, stop).await)),
+        }
+        match job.forward(&[&MOVE_GUARD, &SETTLE]).await {
             Ok(()) => Ok(job.record.sandbox),
             Err(stop) => Err(give_up(&mut job, stop).await),
         }

@@ -34,6 +34,8 @@ pub(crate) struct Job<'e> {
     pub(crate) progress: &'e dyn Progress,
     /// `None`: it may not be interrupted (any more).
     pub(crate) cancel: Option<&'e Cancel>,
+    /// The first commit is for the version that was read: not even labels may have changed since.
+    pub(crate) is_exact: bool,
     pub(crate) record: SandboxRecord,
     pub(crate) frozen: Frozen,
     pub(crate) operation: OperationRecord,
@@ -67,6 +69,7 @@ impl<'e> Job<'e> {
             engine,
             progress,
             cancel: None,
+            is_exact: false,
             record,
             frozen,
             operation,
@@ -332,6 +335,7 @@ impl<'e> Job<'e> {
         loop {
             match self.engine.ports.store.commit(&mut self.record, &change).await {
                 Ok(()) => {
+                    self.is_exact = false;
                     self.base = self.record.sandbox.operation_id.clone();
                     let status = self.operation.status;
                     self.hold.is_ours = !status.is_terminal() && !self.operation.lease_owner.is_empty();
@@ -339,7 +343,7 @@ impl<'e> Job<'e> {
                 }
                 Err(StoreError::Stale(id)) => {
                     let fresh = self.engine.ports.store.sandbox(&id).await?;
-                    if !self.only_touched(&fresh) {
+                    if self.is_exact || !self.only_touched(&fresh) {
                         self.hold.is_ours = false;
                         return Err(Stop::Fenced);
                     }

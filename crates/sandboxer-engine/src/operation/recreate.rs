@@ -20,7 +20,7 @@ use super::job::Job;
 use super::params::Params;
 use super::step::{Commit, Fact, Step, Stop, nothing, stopped};
 use super::teardown;
-use crate::api::Progress;
+use crate::api::{Meant, Progress};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::interrupted;
@@ -44,12 +44,14 @@ const PLACE: Step = Step {
 impl Engine {
     pub(crate) async fn do_recreate(
         &self,
-        id: &str,
+        meant: Meant<'_>,
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Sandbox, UserError> {
-        let record = self.ports.store.find_sandbox(id).await?;
+        let record = self.ports.store.find_sandbox(meant.id).await?;
+        meant.check(&record)?;
         let record = self.settle_first(record, progress).await?;
+        meant.check(&record)?;
         if record.sandbox.extension_id.is_none() {
             return Err(wrong_state(&record.sandbox, "make again"));
         }
@@ -57,6 +59,7 @@ impl Engine {
             .begin(record, OperationKind::Recreate, Params::default(), progress)
             .await?;
         job.cancel = Some(cancel);
+        job.is_exact = meant.revisions.is_some();
         match job.step(&INTEND).await {
             Ok(()) => {}
             // Nothing was stored or touched.
@@ -66,7 +69,7 @@ impl Engine {
                     "interrupted before anything was changed",
                 ));
             }
-            Err(stop) => return Err(stopped(&stop, &job)),
+            Err(stop) => return Err(meant.overtaken(stopped(&stop, &job))),
         }
         again(&mut job, Some(cancel)).await?;
         Ok(job.record.sandbox)

@@ -119,7 +119,7 @@ impl Engine {
             // Somebody destroyed it under the command: their removal is ours.
             Err(error) if error.code == ErrorCode::Fenced => {
                 let id = job.record.sandbox.sandbox_id.clone();
-                self.do_destroy(id.as_str(), progress).await?;
+                self.do_destroy(id.as_str().into(), progress).await?;
                 self.ports.store.sandbox(&id).await?.sandbox
             }
             Err(error) => return Err(error),

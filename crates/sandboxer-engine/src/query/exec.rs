@@ -8,7 +8,7 @@ use sandboxer_model::sandbox::Sandbox;
 use sandboxer_store::{Change, Durability, NewEvent, SandboxRecord, StoreError};
 
 use super::wrong_state;
-use crate::api::{ExecCommand, Silent};
+use crate::api::{ExecCommand, Meant, Silent};
 use crate::engine::Engine;
 use crate::error::user_error;
 use crate::operation::job::target;
@@ -81,8 +81,10 @@ impl Engine {
             .map_err(|error| user_error(&error))
     }
 
-    pub(crate) async fn do_activate(&self, id: &str) -> Result<Sandbox, UserError> {
-        let mut record = self.ports.store.find_sandbox(id).await?;
+    /// Being active is not given back, so it does not matter who says it first: only what was read is compared.
+    pub(crate) async fn do_activate(&self, meant: Meant<'_>) -> Result<Sandbox, UserError> {
+        let mut record = self.ports.store.find_sandbox(meant.id).await?;
+        meant.check(&record)?;
         if self.past_deadline(&record).is_some() {
             let id = record.sandbox.sandbox_id.clone();
             self.expire_one(record, Reason::Ttl, &Silent).await?;

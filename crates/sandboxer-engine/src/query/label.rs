@@ -7,18 +7,20 @@ use sandboxer_model::sandbox::Sandbox;
 use sandboxer_store::{Change, NewEvent, StoreError};
 use serde_json::json;
 
+use crate::api::Meant;
 use crate::engine::Engine;
 use crate::prepare::check_labels;
 
 impl Engine {
     pub(crate) async fn do_label(
         &self,
-        id: &str,
+        meant: Meant<'_>,
         set: BTreeMap<String, String>,
         remove: Vec<String>,
     ) -> Result<Sandbox, UserError> {
-        let mut record = self.ports.store.find_sandbox(id).await?;
+        let mut record = self.ports.store.find_sandbox(meant.id).await?;
         loop {
+            meant.check(&record)?;
             let mut labels = record.sandbox.labels.clone();
             labels.retain(|key, _| !remove.contains(key));
             labels.extend(set.clone());

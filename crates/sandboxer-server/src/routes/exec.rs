@@ -90,8 +90,9 @@ async fn attach(mut call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserErr
     };
     let id = seen.sandbox.sandbox_id.to_string();
     let response = upgrade
-        .max_message_size(MESSAGE_LEN)
-        .max_frame_size(MESSAGE_LEN)
+        // One that is a little too long is taken and refused; reading one that is longer is not even begun.
+        .max_message_size(4 * MESSAGE_LEN)
+        .max_frame_size(4 * MESSAGE_LEN)
         .write_buffer_size(0)
         // Among what the server waits for before it stops.
         .on_upgrade(async move |socket| drop(state.driver.keep(attached::serve(socket, around, id, turn)).await));

@@ -246,7 +246,7 @@ async fn shown(call: &Call, id: &SandboxId) -> Result<Answer, UserError> {
 }
 
 async fn label(call: Call, _: NoQuery, body: ChangeSandbox) -> Result<Answer, UserError> {
-    let id = call.sandbox_to_change().await?.sandbox.sandbox_id;
+    let found = call.sandbox_to_change().await?;
     let (mut set, mut remove) = (BTreeMap::new(), Vec::new());
     for (key, value) in body.labels {
         match value {
@@ -254,13 +254,13 @@ async fn label(call: Call, _: NoQuery, body: ChangeSandbox) -> Result<Answer, Us
             None => remove.push(key),
         }
     }
-    call.engine().label(id.as_str(), set, remove).await?;
-    shown(&call, &id).await
+    call.engine().label(found.meant(), set, remove).await?;
+    shown(&call, found.id()).await
 }
 
 async fn destroy(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    let id = call.own_sandbox_to_change().await?.sandbox.sandbox_id;
-    Answer::json(200, &call.engine().destroy(id.as_str(), &Silent).await?)
+    let found = call.own_sandbox_to_change().await?;
+    Answer::json(200, &call.engine().destroy(found.meant(), &Silent).await?)
 }
 
 async fn wait(call: Call, query: WaitQuery, _: NoBody) -> Result<Answer, UserError> {
@@ -289,21 +289,22 @@ async fn extend(call: Call, _: NoQuery, body: ExtendTtl) -> Result<Answer, UserE
             ));
         }
     };
-    let id = call.own_sandbox_to_change().await?.sandbox.sandbox_id;
-    call.engine().extend_ttl(id.as_str(), by).await?;
-    shown(&call, &id).await
+    let found = call.own_sandbox_to_change().await?;
+    call.engine().extend_ttl(found.meant(), by).await?;
+    shown(&call, found.id()).await
 }
 
 async fn recreate(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    let id = call.own_sandbox_to_change().await?.sandbox.sandbox_id;
-    call.engine().recreate(id.as_str(), &Silent, &Cancel::new()).await?;
-    shown(&call, &id).await
+    let found = call.own_sandbox_to_change().await?;
+    let never = Cancel::new();
+    call.engine().recreate(found.meant(), &Silent, &never).await?;
+    shown(&call, found.id()).await
 }
 
 async fn activate(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {
-    let id = call.sandbox_to_change().await?.sandbox.sandbox_id;
-    call.engine().activate(id.as_str()).await?;
-    shown(&call, &id).await
+    let found = call.sandbox_to_change().await?;
+    call.engine().activate(found.meant()).await?;
+    shown(&call, found.id()).await
 }
 
 async fn reachability(call: Call, _: NoQuery, _: NoBody) -> Result<Answer, UserError> {

@@ -15,7 +15,7 @@ use sandboxer_extension::port::Clock;
 use sandboxer_model::error::{ErrorCode, UserError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::hear::{Heard, feed, hear};
+use super::hear::{Heard, feed, hear, is_too_long, too_long, untaken};
 use super::leash::Leash;
 use super::pulse::Pulse;
 use super::request::{Wanted, window};
@@ -109,7 +109,7 @@ async fn begin(input: &mut In, around: &Surroundings, id: &str) -> Result<Option
             return Err(UserError::new(ErrorCode::Timeout, what).hint("send what to run as the first message"));
         }
     };
-    let Some(first) = first else { return Ok(None) };
+    let Some(first) = first? else { return Ok(None) };
     let start: Start = match first {
         Message::Text(text) => crate::body::parse(text.as_str().as_bytes())?,
         _ => return Err(unexpected("the first message is not a text")),
@@ -143,13 +143,15 @@ async fn begin(input: &mut In, around: &Surroundings, id: &str) -> Result<Option
     }))
 }
 
-/// The first message that says something.
-async fn first(input: &mut In) -> Option<Message> {
+/// The first message that says something; `None`: the client left before.
+async fn first(input: &mut In) -> Result<Option<Message>, UserError> {
     loop {
         match input.next().await {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
-            Some(Ok(message)) => return Some(message),
+            Some(Ok(Message::Close(_))) | None => return Ok(None),
+            Some(Ok(message)) if is_too_long(&message) => return Err(too_long()),
+            Some(Ok(message)) => return Ok(Some(message)),
+            Some(Err(error)) => return untaken(error).map_or(Ok(None), Err),
         }
     }
 }

@@ -4,10 +4,11 @@ use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::SplitStream;
-use sandboxer_api::stream::{STDIN, Size, ToCommand};
+use sandboxer_api::stream::{MESSAGE_LEN, STDIN, Size, ToCommand};
 use sandboxer_extension::Signaller;
-use sandboxer_model::error::UserError;
+use sandboxer_model::error::{ErrorCode, UserError};
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Error as SocketError;
 
 use super::attached::unexpected;
 use super::pulse::Pulse;
@@ -28,6 +29,29 @@ pub(super) enum ForCommand {
     End,
 }
 
+/// What a client is told whose message was not taken; nothing: it is gone.
+pub(super) fn untaken(error: axum::Error) -> Option<UserError> {
+    match *error.into_inner().downcast::<SocketError>().ok()? {
+        SocketError::Capacity(_) => Some(too_long()),
+        SocketError::Utf8(_) => Some(unexpected("a text message is not UTF-8")),
+        _ => None,
+    }
+}
+
+/// Whether a message is longer than one may be.
+pub(super) fn is_too_long(message: &Message) -> bool {
+    match message {
+        Message::Binary(bytes) => bytes.len() > MESSAGE_LEN,
+        Message::Text(text) => text.len() > MESSAGE_LEN,
+        _ => false,
+    }
+}
+
+pub(super) fn too_long() -> UserError {
+    let what = format!("a message is longer than {} KiB", MESSAGE_LEN / 1024);
+    UserError::new(ErrorCode::TooLarge, what).hint("send it in pieces: the command reads them one after the other")
+}
+
 /// Hears what the client says, until it leaves.
 pub(super) async fn hear(
     input: &mut SplitStream<WebSocket>,
@@ -38,8 +62,10 @@ pub(super) async fn hear(
 ) -> Heard {
     loop {
         let message = match input.next().await {
+            Some(Ok(message)) if is_too_long(&message) => return Heard::Nonsense(too_long()),
             Some(Ok(message)) => message,
-            Some(Err(_)) | None => return Heard::Gone,
+            Some(Err(error)) => return untaken(error).map_or(Heard::Gone, Heard::Nonsense),
+            None => return Heard::Gone,
         };
         pulse.beat();
         let fed = match message {

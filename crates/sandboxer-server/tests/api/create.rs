@@ -310,6 +310,69 @@ async fn a_change_is_meant_for_one_version() {
         .expect(200);
 }
 
+/// Of many who change the same version at once, one does: nobody's change is lost under another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_changes_of_one_version_one_is_made() {
+    let server = Running::start().await;
+    let key = server.key("one", Actor::Agt, Some("p"), None).await;
+    let path = format!("/v1/sandboxes/{}", id(&server.make(&key, json!({})).await));
+    let tag = async || {
+        server
+            .get(&key, &path)
+            .await
+            .expect(200)
+            .header("etag")
+            .unwrap()
+            .to_owned()
+    };
+    let label = async |tag: &str, value: usize| {
+        let labels = json!({ "labels": { "a": value.to_string() } });
+        let asked = server
+            .ask("PATCH", &path)
+            .key(&key)
+            .header("if-match", tag)
+            .json(&labels);
+        asked.send().await.status
+    };
+    let extend = async |tag: &str| {
+        let asked = server
+            .ask("PATCH", &format!("{path}/ttl"))
+            .key(&key)
+            .header("if-match", tag);
+        asked.json(&json!({ "duration": "1s" })).send().await.status
+    };
+    for round in 0..5 {
+        let read = tag().await;
+        let labels = futures_util::future::join_all((0..8).map(|value| label(&read, 10 * round + value)));
+        let extensions = futures_util::future::join_all((0..8).map(|_| extend(&read)));
+        let (labels, extensions) = tokio::join!(labels, extensions);
+        let all = [labels, extensions].concat();
+        // The guard of this backend has a calendar of its own and refuses what came to be asked for.
+        let made = all.iter().filter(|status| [200, 422].contains(*status)).count();
+        let refused = all.iter().filter(|status| **status == 412).count();
+        assert_eq!((made, refused), (1, 15), "{all:?}");
+    }
+    // A removal of what was read is none of what it became.
+    let read = tag().await;
+    assert_eq!(label(&read, 99).await, 200);
+    let remove = async |tag: &str| {
+        server
+            .ask("DELETE", &path)
+            .key(&key)
+            .header("if-match", tag)
+            .send()
+            .await
+            .status
+    };
+    assert_eq!(remove(&read).await, 412);
+    let read = tag().await;
+    let (removed, labelled) = tokio::join!(remove(&read), label(&read, 100));
+    assert!(
+        [(200, 412), (412, 200)].contains(&(removed, labelled)),
+        "{removed} {labelled}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_shows_a_secret_is_done_once_and_shown_once() {
     let server = Running::start().await;
