@@ -199,7 +199,7 @@ impl Engine {
     /// Says that a sandbox is used by other ways than a command inside: a ready one is `active` from here on.
     ///
     /// # Errors
-    /// `NotFound`, `WrongState`.
+    /// `NotFound`, `WrongState`, `PreconditionFailed`.
     pub async fn activate(&self, meant: impl Into<Meant<'_>>) -> Result<Sandbox, UserError> {
         self.do_activate(meant.into()).await
     }
@@ -231,7 +231,7 @@ impl Engine {
     /// Removes a sandbox and proves it. Doing it again is no error.
     ///
     /// # Errors
-    /// `NotFound`, `Ambiguous`, `Stuck` when absence could not be proven.
+    /// `NotFound`, `Ambiguous`, `PreconditionFailed`, `Stuck` when absence could not be proven.
     pub async fn destroy(&self, meant: impl Into<Meant<'_>>, p: &dyn Progress) -> Result<Destroyed, UserError> {
         self.do_destroy(meant.into(), p).await
     }
@@ -252,7 +252,7 @@ impl Engine {
     /// Moves the deadline later.
     ///
     /// # Errors
-    /// `InvalidTtl`, `WrongState`, and those of the backend's guard.
+    /// `InvalidTtl`, `WrongState`, `PreconditionFailed`, and those of the backend's guard.
     pub async fn extend_ttl(&self, meant: impl Into<Meant<'_>>, by: Extend) -> Result<Sandbox, UserError> {
         self.do_extend(meant.into(), by).await
     }
@@ -297,7 +297,7 @@ impl Engine {
     /// Sets and removes labels.
     ///
     /// # Errors
-    /// `NotFound`, `Ambiguous`, `InvalidInput`.
+    /// `NotFound`, `Ambiguous`, `InvalidInput`, `PreconditionFailed`.
     pub async fn label(
         &self,
         meant: impl Into<Meant<'_>>,

@@ -185,11 +185,8 @@ impl World {
                 found.push(format!("file {}", entry.path().display()));
             }
         }
-        for id in ids {
-            for group in control_groups(id) {
-                found.push(format!("control group {}", group.display()));
-            }
-        }
+        let groups = control_groups(ids);
+        found.extend(groups.iter().map(|group| format!("control group {}", group.display())));
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         found.extend(
             mounts
@@ -253,13 +250,16 @@ fn is_zombie(process: &Path) -> bool {
     std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| stat.contains(") Z "))
 }
 
-fn control_groups(id: &str) -> Vec<PathBuf> {
+/// The control groups that carry one of these ids in their name. There may be thousands of others, so they are gone through
+/// once.
+fn control_groups(ids: &[String]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut pending = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(dir) = pending.pop() {
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if entry.file_name().to_string_lossy().contains(id) {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if ids.iter().any(|id| name.contains(id.as_str())) {
                     found.push(entry.path());
                 }
                 pending.push(entry.path());

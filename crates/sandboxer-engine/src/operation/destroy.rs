@@ -35,7 +35,11 @@ const INTEND: Step = Step {
 const ATTEMPTS: u32 = 50;
 
 impl Engine {
-    pub(crate) async fn do_destroy(&self, meant: Meant<'_>, progress: &dyn Progress) -> Result<Destroyed, UserError> {
+    pub(crate) async fn do_destroy(
+        &self,
+        mut meant: Meant<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Destroyed, UserError> {
         let mut record = self.ports.store.find_sandbox(meant.id).await?;
         let already = record.sandbox.state == State::Destroyed;
         for _ in 0..ATTEMPTS {
@@ -45,6 +49,7 @@ impl Engine {
             }
             // Somebody else's removal is as good as ours: wait for it, and take it over only if that process dies.
             if self.removal_under_way(&record, progress).await? {
+                meant.revisions = None;
                 record = self.ports.store.sandbox(&record.sandbox.sandbox_id).await?;
                 continue;
             }
@@ -54,7 +59,9 @@ impl Engine {
             };
             match self.remove(record.clone(), params, meant, progress).await {
                 Ok(sandbox) => return Ok(receipt(sandbox, false)),
+                // What was meant is on its way out, or any version was.
                 Err(error) if error.code == ErrorCode::Fenced => {
+                    meant.revisions = None;
                     record = self.ports.store.sandbox(&record.sandbox.sandbox_id).await?;
                 }
                 Err(error) => return Err(error),
@@ -75,7 +82,7 @@ impl Engine {
         job.is_exact = meant.revisions.is_some();
         match job.step(&INTEND).await {
             Ok(()) => {}
-            Err(stop) => return Err(stopped(&stop, &job)),
+            Err(stop) => return Err(meant.overtaken(stopped(&stop, &job))),
         }
         teardown::remove(&mut job).await?;
         Ok(job.record.sandbox)
